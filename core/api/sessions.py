@@ -1,0 +1,404 @@
+"""Who talks to which agent: id, states, views, queries, commands, events."""
+
+from enum import StrEnum
+
+from core.api.base import (
+    AgentName,
+    Command,
+    EntryId,
+    Event,
+    Mark,
+    MessageId,
+    PlatformName,
+    Query,
+    RunId,
+    Seq,
+    SessionId,
+    View,
+    Word,
+)
+from core.api.runs import RunOutcome, RunView, ToolCall
+
+
+class ChatKind(StrEnum):
+    """What sort of place a conversation happens in."""
+
+    DM = "dm"
+    GROUP = "group"
+    CHANNEL = "channel"
+    THREAD = "thread"
+
+
+class Source(Word, frozen=True, kw_only=True):
+    """Where a conversation happens. The session id is derived from it and can be read back.
+
+    platform: configured name of the connection. chat, thread, user: native ids, taken as
+    they are. thread: None outside threads. user: set only where each member of a shared
+    chat has a session of their own. chat_name: for people, never part of the id.
+    """
+
+    platform: PlatformName
+    kind: ChatKind
+    chat: str
+    thread: str | None = None
+    user: str | None = None
+    chat_name: str = ""
+
+
+class SessionState(StrEnum):
+    """What an operator is told a session is doing."""
+
+    IDLE = "idle"
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    INTERRUPTING = "interrupting"
+    FAILED = "failed"
+
+
+class Mode(StrEnum):
+    """What a message does when the session is busy."""
+
+    QUEUE = "queue"
+    INTERRUPT = "interrupt"
+    STEER = "steer"
+
+
+class Voice(StrEnum):
+    """As whom a message is put to the agent."""
+
+    USER = "user"
+    NOTE = "note"
+
+
+class MessageState(StrEnum):
+    """Where an inbound message is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    STEERED = "steered"
+
+
+class MessageView(View, frozen=True, kw_only=True):
+    """An inbound message that has not been answered yet.
+
+    mode: what was asked; effective_mode: what was done; mode_reason: why they differ.
+    attempt: how often a run took it up.
+    """
+
+    id: MessageId
+    session_id: SessionId
+    received: Mark
+    voice: Voice
+    sender: str
+    text: str
+    state: MessageState
+    mode: Mode
+    effective_mode: Mode
+    mode_reason: str = ""
+    attempt: int = 0
+    run_id: RunId | None = None
+
+
+class EntryKind(StrEnum):
+    """Who or what an entry of the transcript comes from."""
+
+    USER = "user"
+    NOTE = "note"
+    AGENT = "agent"
+    THOUGHT = "thought"
+    TOOL = "tool"
+    APPROVAL = "approval"
+    SYSTEM = "system"
+
+
+class EntryView(View, frozen=True, kw_only=True):
+    """One entry of a transcript, stored once and never changed.
+
+    at: UTC seconds. author: for people. message_id: the message it came from.
+    is_partial: text that a run left behind when it was cut off. is_imported: brought
+    along by the caller and not said here.
+    """
+
+    id: EntryId
+    at: float
+    kind: EntryKind
+    author: str
+    text: str
+    epoch: int = 0
+    run_id: RunId | None = None
+    message_id: MessageId | None = None
+    tool: ToolCall | None = None
+    is_partial: bool = False
+    is_imported: bool = False
+
+
+class SessionView(View, frozen=True, kw_only=True):
+    """A session and the facts about it, each with its age.
+
+    version: grows with each change. boot: number of the core's start that the marks belong
+    to. epoch: grows with each reset; the agent sees only entries of the present one.
+    lane_holder: the run that holds the session's only lane, by the session's own books;
+    run: what the agent runtime says is running. Where the two disagree something is wrong.
+    """
+
+    id: SessionId
+    version: int
+    boot: int
+    source: Source
+    agent: AgentName
+    state: SessionState
+    created: Mark
+    epoch: int = 0
+    title: str = ""
+    inbound: Mark | None = None
+    outbound_ack: Mark | None = None
+    queue_depth: int = 0
+    queue_limit: int = 0
+    queue_head: Mark | None = None
+    lane_holder: RunId | None = None
+    run: RunView | None = None
+    last_outcome: RunOutcome | None = None
+    open_approvals: int = 0
+    unsent: int = 0
+    entry_count: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class SessionPage(View, frozen=True, kw_only=True):
+    """Sessions in the order of their ids. cursor: pass it on for the next page; "" at the end.
+
+    seq: every change up to it is in the page, later ones come as events.
+    """
+
+    sessions: tuple[SessionView, ...]
+    cursor: str
+    seq: Seq
+    total: int
+
+
+class SessionDetail(View, frozen=True, kw_only=True):
+    """One session with what waits in it. live_text: of the answer that is being written."""
+
+    session: SessionView
+    messages: tuple[MessageView, ...]
+    live_text: str
+    seq: Seq
+    ages_s: dict[str, float]
+
+
+class TranscriptPage(View, frozen=True, kw_only=True):
+    """Entries in order. has_earlier: whether there are more before the first."""
+
+    session_id: SessionId
+    entries: tuple[EntryView, ...]
+    has_earlier: bool
+    seq: Seq
+
+
+class SendReceipt(View, frozen=True, kw_only=True):
+    """A message that is stored. position: runs and messages before it; 0 is next.
+
+    is_duplicate: the same idempotency key was used before; message_id is the earlier one's.
+    """
+
+    session_id: SessionId
+    message_id: MessageId
+    position: int
+    mode: Mode
+    effective_mode: Mode
+    mode_reason: str = ""
+    is_duplicate: bool = False
+
+
+class InterruptReceipt(View, frozen=True, kw_only=True):
+    """What an interrupt did. run_id: the run that was told to stop; None when none was running.
+
+    is_released: whether the lane was free again before the deadline; queued messages stay.
+    """
+
+    session_id: SessionId
+    run_id: RunId | None
+    is_released: bool
+    holder: RunId | None
+    queue_depth: int
+
+
+class ResetReceipt(View, frozen=True, kw_only=True):
+    """What a reset did. dropped: messages that were let go because that was asked for."""
+
+    session_id: SessionId
+    epoch: int
+    interrupted: RunId | None
+    dropped: int
+
+
+class DropReceipt(View, frozen=True, kw_only=True):
+    """A queued message that was let go."""
+
+    session_id: SessionId
+    message_id: MessageId
+
+
+class ListSessions(Query[SessionPage], frozen=True, kw_only=True):
+    """Sessions by id. limit: 1 to 5,000. prefix: of the id, "" for all."""
+
+    after: str = ""
+    limit: int = 500
+    prefix: str = ""
+
+
+class GetSession(Query[SessionDetail], frozen=True, kw_only=True):
+    """One session whole."""
+
+    session_id: SessionId
+
+
+class ReadTranscript(Query[TranscriptPage], frozen=True, kw_only=True):
+    """The newest entries, or those before `before`. limit: 1 to 1,000. epoch: None for all."""
+
+    session_id: SessionId
+    before: EntryId | None = None
+    limit: int = 200
+    epoch: int | None = None
+
+
+class OpenSession(Command[SendReceipt], frozen=True, kw_only=True):
+    """Begin a conversation on a platform that lets us, with a first message."""
+
+    platform: PlatformName
+    chat: str
+    text: str
+    agent: AgentName | None = None
+
+
+class SendMessage(Command[SendReceipt], frozen=True, kw_only=True):
+    """Put a message to the agent of a session. mode None is the session's default.
+
+    idempotency_key: "" for none; the same key on the same session is accepted once.
+    """
+
+    session_id: SessionId
+    text: str
+    voice: Voice = Voice.NOTE
+    mode: Mode | None = None
+    idempotency_key: str = ""
+
+
+class InterruptSession(Command[InterruptReceipt], frozen=True, kw_only=True):
+    """Stop the run of a session; what it wrote is kept, what is queued stays.
+
+    run_id: the run that was looked at; another one is not touched (ConflictError).
+    """
+
+    session_id: SessionId
+    reason: str = ""
+    run_id: RunId | None = None
+
+
+class ResetSession(Command[ResetReceipt], frozen=True, kw_only=True):
+    """Begin a new epoch: the agent forgets, the transcript stays on record."""
+
+    session_id: SessionId
+    reason: str = ""
+    drop_queue: bool = False
+
+
+class DropMessage(Command[DropReceipt], frozen=True, kw_only=True):
+    """Let a queued message go. One that is running must be interrupted instead."""
+
+    session_id: SessionId
+    message_id: MessageId
+    reason: str = ""
+
+
+class SessionOpened(Event, frozen=True, kw_only=True):
+    """A conversation that was not known before."""
+
+    session: SessionView
+
+
+class MessageQueued(Event, frozen=True, kw_only=True):
+    """A message is stored and waits, or its run begins in the same breath."""
+
+    session: SessionView
+    message: MessageView
+
+
+class MessageRefused(Event, frozen=True, kw_only=True):
+    """A message was not taken in. Nothing of it is stored but this. code: of the error."""
+
+    platform: PlatformName
+    session_id: SessionId
+    code: str
+    reason: str
+
+
+class MessageSteered(Event, frozen=True, kw_only=True):
+    """A message was put into the run that goes on."""
+
+    session: SessionView
+    message: MessageView
+    entry: EntryView
+
+
+class MessageDropped(Event, frozen=True, kw_only=True):
+    """A queued message was let go by an operator."""
+
+    session: SessionView
+    message: MessageView
+    reason: str
+
+
+class RunStarted(Event, frozen=True, kw_only=True):
+    """A run took up messages. entries: the messages as they now stand in the transcript."""
+
+    session: SessionView
+    entries: tuple[EntryView, ...]
+
+
+class RunProgressed(Event, frozen=True, kw_only=True):
+    """The run is in another phase. Live only."""
+
+    session: SessionView
+
+
+class RunOutput(Event, frozen=True, kw_only=True):
+    """More text of a run. offset: characters before it. Live only; the whole text is stored at the end."""
+
+    session_id: SessionId
+    run_id: RunId
+    offset: int
+    text: str
+    is_thought: bool = False
+
+
+class EntryAdded(Event, frozen=True, kw_only=True):
+    """An entry was added while the run goes on: a finished tool call, a remark."""
+
+    session: SessionView
+    entry: EntryView
+
+
+class RunEnded(Event, frozen=True, kw_only=True):
+    """A run ended; entries: what it leaves in the transcript."""
+
+    session: SessionView
+    outcome: RunOutcome
+    entries: tuple[EntryView, ...]
+
+
+class SessionInterrupted(Event, frozen=True, kw_only=True):
+    """Somebody asked the run to stop; RunEnded says when it did."""
+
+    session: SessionView
+    reason: str
+
+
+class SessionReset(Event, frozen=True, kw_only=True):
+    """A new epoch began. dropped: messages let go."""
+
+    session: SessionView
+    reason: str
+    dropped: int

@@ -1,0 +1,1 @@
+"""A core on one side of a socket, operated from the other."""

@@ -1,0 +1,1 @@
+"""One HTTP server for the whole core, on its own loop."""

@@ -1,0 +1,75 @@
+"""Secret references (env, file) and a Secret that never prints."""
+
+import hmac
+import os
+from pathlib import Path
+
+from core.api.errors import ConfigError
+
+_MASK = "***"
+
+
+class Secret:
+    """A value that shows as *** wherever it is printed, formatted or logged."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value, for the one place that needs it."""
+        return self._value
+
+    def matches(self, candidate: str) -> bool:
+        """Compare in constant time."""
+        return hmac.compare_digest(self._value.encode(), candidate.encode())
+
+    def __repr__(self) -> str:
+        return f"Secret({_MASK})"
+
+    def __str__(self) -> str:
+        return _MASK
+
+    def __format__(self, spec: str) -> str:
+        return _MASK
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret cannot be pickled")
+
+
+def is_reference(text: str) -> bool:
+    """Whether the text names a secret rather than being one."""
+    return text.startswith(("env:", "file:")) and len(text.partition(":")[2]) > 0
+
+
+def resolve(reference: str, *, home: Path) -> Secret:
+    """The secret behind `env:NAME` or `file:path` (relative to the home).
+
+    Raises ConfigError when the reference is malformed, or what it names is missing,
+    empty, or a file that others may read. Reads the disk: call it off the loop.
+    """
+    kind, _, name = reference.partition(":")
+    if kind == "env" and name:
+        value = os.environ.get(name, "")
+        if not value:
+            raise ConfigError(f"environment variable {name} is not set", key=reference, fix=f"export {name}")
+        return Secret(value)
+    if kind == "file" and name:
+        return _from_file(reference, home / name)
+    raise ConfigError(
+        "a secret must be given as env:NAME or file:PATH", key="secret", fix="put the value in a file or variable"
+    )
+
+
+def _from_file(reference: str, path: Path) -> Secret:
+    try:
+        mode = path.stat().st_mode
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}", key=reference, fix="create the file") from error
+    if mode & 0o077:
+        raise ConfigError(f"{path} can be read by others", key=reference, fix=f"chmod 600 {path}")
+    if not value:
+        raise ConfigError(f"{path} is empty", key=reference, fix="write the secret into it")
+    return Secret(value)

@@ -1,0 +1,1 @@
+"""Stores: one protocol, several media; `open_store` picks one by its URL."""
