@@ -2,21 +2,8 @@
 
 from enum import StrEnum
 
-from core.api.base import (
-    AgentName,
-    Command,
-    EntryId,
-    Event,
-    Mark,
-    MessageId,
-    PlatformName,
-    Query,
-    RunId,
-    Seq,
-    SessionId,
-    View,
-    Word,
-)
+from core.api.base import AgentName, Command, EntryId, Event, Mark, MessageId, PlatformName
+from core.api.base import Query, RunId, Seq, SessionId, View, Word
 from core.api.runs import RunOutcome, RunView, ToolCall
 
 
@@ -358,8 +345,8 @@ class RunStarted(Event, frozen=True, kw_only=True):
     entries: tuple[EntryView, ...]
 
 
-class RunProgressed(Event, frozen=True, kw_only=True):
-    """The run is in another phase. Live only."""
+class SessionActive(Event, frozen=True, kw_only=True):
+    """New ages, phase or counts of a session. Live only."""
 
     session: SessionView
 

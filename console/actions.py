@@ -1,0 +1,185 @@
+"""The one registry of what an operator can do: keys, palette, help and shell commands are made from it."""
+
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from core.api import approvals, deliveries, sessions, system
+from core.api.base import Command
+
+
+class Level(IntEnum):
+    """How much an action asks for before it happens."""
+
+    VIEW = 0
+    REVERSIBLE = 1
+    OUTSIDE = 2
+    FINAL = 3
+
+
+class Where(msgspec.Struct, frozen=True):
+    """The places in which an action applies. `*` is everywhere."""
+
+    places: tuple[str, ...]
+
+    def covers(self, place: str) -> bool:
+        """Whether the action applies there."""
+        return "*" in self.places or place in self.places
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that an operator can do.
+
+    id: stable and dotted, for key overrides. key: its default, "" for none. command: what is
+    sent to the core; None for what only moves the view. shell: noun and verb of its shell
+    form. loses: what is lost by it, for the confirmation; "" when nothing is.
+    """
+
+    id: str
+    title: str
+    key: str
+    level: Level
+    where: Where
+    group: str
+    command: type[Command[Any]] | None = None
+    shell: tuple[str, str] | None = None
+    loses: str = ""
+
+
+_EVERYWHERE = Where(("*",))
+_SESSION = Where(("sessions", "session"))
+_LISTS = Where(("overview", "sessions", "approvals", "events", "platforms", "deliveries"))
+
+ACTIONS: tuple[Action, ...] = (
+    Action(id="nav.open", title="open", key="enter", level=Level.VIEW, where=_LISTS, group="move"),
+    Action(id="nav.back", title="back", key="escape", level=Level.VIEW, where=_EVERYWHERE, group="move"),
+    Action(id="nav.pane", title="next pane", key="tab", level=Level.VIEW, where=_EVERYWHERE, group="move"),
+    Action(id="nav.last", title="previous view", key="minus", level=Level.VIEW, where=_EVERYWHERE, group="move"),
+    Action(id="view.overview", title="overview", key="1", level=Level.VIEW, where=_EVERYWHERE, group="views"),
+    Action(id="view.sessions", title="sessions", key="2", level=Level.VIEW, where=_EVERYWHERE, group="views"),
+    Action(id="view.approvals", title="approvals", key="3", level=Level.VIEW, where=_EVERYWHERE, group="views"),
+    Action(id="view.deliveries", title="deliveries", key="4", level=Level.VIEW, where=_EVERYWHERE, group="views"),
+    Action(id="view.platforms", title="platforms", key="7", level=Level.VIEW, where=_EVERYWHERE, group="views"),
+    Action(id="view.events", title="events", key="9", level=Level.VIEW, where=_EVERYWHERE, group="views"),
+    Action(id="app.command", title="go to", key="colon", level=Level.VIEW, where=_EVERYWHERE, group="app"),
+    Action(id="app.palette", title="palette", key="ctrl+p", level=Level.VIEW, where=_EVERYWHERE, group="app"),
+    Action(id="app.help", title="help", key="question_mark", level=Level.VIEW, where=_EVERYWHERE, group="app"),
+    Action(id="view.filter", title="filter", key="slash", level=Level.VIEW, where=_LISTS, group="view"),
+    Action(id="view.sort", title="sort", key="o", level=Level.VIEW, where=_LISTS, group="view"),
+    Action(id="view.pause", title="pause the view", key="p", level=Level.VIEW, where=_EVERYWHERE, group="view"),
+    Action(id="view.idle", title="show idle", key="i", level=Level.VIEW, where=Where(("sessions",)), group="view"),
+    Action(
+        id="log.follow", title="follow", key="f", level=Level.VIEW, where=Where(("events", "session")), group="view"
+    ),
+    Action(id="obj.raw", title="raw JSON", key="y", level=Level.VIEW, where=_EVERYWHERE, group="view"),
+    Action(id="obj.copy", title="copy id", key="c", level=Level.VIEW, where=_EVERYWHERE, group="view"),
+    Action(id="app.vitals", title="vitals", key="", level=Level.VIEW, where=_EVERYWHERE, group="app"),
+    Action(id="app.redraw", title="redraw", key="ctrl+r", level=Level.VIEW, where=_EVERYWHERE, group="app"),
+    Action(id="app.detach", title="quit", key="q", level=Level.VIEW, where=_EVERYWHERE, group="app"),
+    Action(
+        id="session.inject",
+        title="inject message",
+        key="I",
+        level=Level.OUTSIDE,
+        where=_SESSION,
+        group="act",
+        command=sessions.SendMessage,
+        shell=("sessions", "send"),
+    ),
+    Action(
+        id="session.open",
+        title="new chat",
+        key="N",
+        level=Level.OUTSIDE,
+        where=Where(("overview", "sessions")),
+        group="act",
+        command=sessions.OpenSession,
+        shell=("sessions", "open"),
+    ),
+    Action(
+        id="session.interrupt",
+        title="interrupt run",
+        key="X",
+        level=Level.FINAL,
+        where=_SESSION,
+        group="act",
+        command=sessions.InterruptSession,
+        shell=("sessions", "stop"),
+        loses="the rest of the answer that is being written; what is written and what is queued stays",
+    ),
+    Action(
+        id="session.reset",
+        title="reset session",
+        key="R",
+        level=Level.FINAL,
+        where=_SESSION,
+        group="act",
+        command=sessions.ResetSession,
+        shell=("sessions", "reset"),
+        loses="the agent's memory of this conversation and the run that goes on; the transcript stays on record",
+    ),
+    Action(
+        id="message.drop",
+        title="drop queued message",
+        key="D",
+        level=Level.FINAL,
+        where=Where(("session",)),
+        group="act",
+        command=sessions.DropMessage,
+        shell=("sessions", "drop"),
+        loses="the queued message: the agent will never see it",
+    ),
+    Action(
+        id="approval.answer",
+        title="decide",
+        key="A",
+        level=Level.OUTSIDE,
+        where=Where(("overview", "approvals", "sessions", "session")),
+        group="act",
+        command=approvals.AnswerApproval,
+        shell=("approvals", "answer"),
+    ),
+    Action(
+        id="delivery.retry",
+        title="try delivery again",
+        key="R",
+        level=Level.OUTSIDE,
+        where=Where(("deliveries",)),
+        group="act",
+        command=deliveries.RetryDelivery,
+        shell=("deliveries", "retry"),
+    ),
+    Action(
+        id="delivery.drop",
+        title="drop delivery",
+        key="X",
+        level=Level.FINAL,
+        where=Where(("deliveries",)),
+        group="act",
+        command=deliveries.DropDelivery,
+        shell=("deliveries", "drop"),
+        loses="this delivery: the chat will not get the answer; its text stays in the transcript",
+    ),
+    Action(
+        id="app.shutdown",
+        title="stop the core",
+        key="",
+        level=Level.FINAL,
+        where=_EVERYWHERE,
+        group="app",
+        command=system.Shutdown,
+        shell=("core", "stop"),
+        loses="runs that do not end within the drain time; queued messages wait for the next start",
+    ),
+)
+
+
+def find_action(action_id: str) -> Action | None:
+    """The action of that id."""
+    return next((action for action in ACTIONS if action.id == action_id), None)
+
+
+def actions_for(place: str) -> tuple[Action, ...]:
+    """What can be done in a place, in the order of the registry."""
+    return tuple(action for action in ACTIONS if action.where.covers(place))

@@ -1,0 +1,1 @@
+"""Fakes and measuring tools for the tests."""
