@@ -32,7 +32,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that an operator can do.
 
     id: stable and dotted, for key overrides. key: its default, "" for none. command: what is
-    sent to the core; None for what only moves the view. shell: noun and verb of its shell
+    sent to the core; None for what only moves the view. verb: noun and verb of its shell
     form. loses: what is lost by it, for the confirmation; "" when nothing is.
     """
 
@@ -43,7 +43,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     where: Where
     group: str
     command: type[Command[Any]] | None = None
-    shell: tuple[str, str] | None = None
+    verb: tuple[str, str] | None = None
     loses: str = ""
 
 
@@ -85,7 +85,7 @@ ACTIONS: tuple[Action, ...] = (
         where=_SESSION,
         group="act",
         command=sessions.SendMessage,
-        shell=("sessions", "send"),
+        verb=("sessions", "send"),
     ),
     Action(
         id="session.open",
@@ -95,7 +95,7 @@ ACTIONS: tuple[Action, ...] = (
         where=Where(("overview", "sessions")),
         group="act",
         command=sessions.OpenSession,
-        shell=("sessions", "open"),
+        verb=("sessions", "open"),
     ),
     Action(
         id="session.interrupt",
@@ -105,7 +105,7 @@ ACTIONS: tuple[Action, ...] = (
         where=_SESSION,
         group="act",
         command=sessions.InterruptSession,
-        shell=("sessions", "stop"),
+        verb=("sessions", "stop"),
         loses="the rest of the answer that is being written; what is written and what is queued stays",
     ),
     Action(
@@ -116,7 +116,7 @@ ACTIONS: tuple[Action, ...] = (
         where=_SESSION,
         group="act",
         command=sessions.ResetSession,
-        shell=("sessions", "reset"),
+        verb=("sessions", "reset"),
         loses="the agent's memory of this conversation and the run that goes on; the transcript stays on record",
     ),
     Action(
@@ -127,7 +127,7 @@ ACTIONS: tuple[Action, ...] = (
         where=Where(("session",)),
         group="act",
         command=sessions.DropMessage,
-        shell=("sessions", "drop"),
+        verb=("sessions", "drop"),
         loses="the queued message: the agent will never see it",
     ),
     Action(
@@ -138,7 +138,7 @@ ACTIONS: tuple[Action, ...] = (
         where=Where(("overview", "approvals", "sessions", "session")),
         group="act",
         command=approvals.AnswerApproval,
-        shell=("approvals", "answer"),
+        verb=("approvals", "answer"),
     ),
     Action(
         id="delivery.retry",
@@ -148,7 +148,7 @@ ACTIONS: tuple[Action, ...] = (
         where=Where(("deliveries",)),
         group="act",
         command=deliveries.RetryDelivery,
-        shell=("deliveries", "retry"),
+        verb=("deliveries", "retry"),
     ),
     Action(
         id="delivery.drop",
@@ -158,7 +158,7 @@ ACTIONS: tuple[Action, ...] = (
         where=Where(("deliveries",)),
         group="act",
         command=deliveries.DropDelivery,
-        shell=("deliveries", "drop"),
+        verb=("deliveries", "drop"),
         loses="this delivery: the chat will not get the answer; its text stays in the transcript",
     ),
     Action(
@@ -169,7 +169,7 @@ ACTIONS: tuple[Action, ...] = (
         where=_EVERYWHERE,
         group="app",
         command=system.Shutdown,
-        shell=("core", "stop"),
+        verb=("core", "stop"),
         loses="runs that do not end within the drain time; queued messages wait for the next start",
     ),
 )

@@ -13,7 +13,8 @@ import msgspec
 
 from core.api.base import AgentName, RunId, SessionId
 from core.api.runs import RunReport
-from core.api.sessions import EntryView, MessageView
+from core.api.sessions import MessageView
+from core.api.transcripts import EntryView
 from core.clock import Clock
 from core.ids import IdSource
 from core.secrets import Secret

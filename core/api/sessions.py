@@ -2,9 +2,22 @@
 
 from enum import StrEnum
 
-from core.api.base import AgentName, Command, EntryId, Event, Mark, MessageId, PlatformName
-from core.api.base import Query, RunId, Seq, SessionId, View, Word
-from core.api.runs import RunOutcome, RunView, ToolCall
+from core.api.base import (
+    AgentName,
+    Command,
+    Event,
+    Mark,
+    MessageId,
+    PlatformName,
+    Query,
+    RunId,
+    Seq,
+    SessionId,
+    View,
+    Word,
+)
+from core.api.runs import RunOutcome, RunView
+from core.api.transcripts import EntryView
 
 
 class ChatKind(StrEnum):
@@ -87,39 +100,6 @@ class MessageView(View, frozen=True, kw_only=True):
     run_id: RunId | None = None
 
 
-class EntryKind(StrEnum):
-    """Who or what an entry of the transcript comes from."""
-
-    USER = "user"
-    NOTE = "note"
-    AGENT = "agent"
-    THOUGHT = "thought"
-    TOOL = "tool"
-    APPROVAL = "approval"
-    SYSTEM = "system"
-
-
-class EntryView(View, frozen=True, kw_only=True):
-    """One entry of a transcript, stored once and never changed.
-
-    at: UTC seconds. author: for people. message_id: the message it came from.
-    is_partial: text that a run left behind when it was cut off. is_imported: brought
-    along by the caller and not said here.
-    """
-
-    id: EntryId
-    at: float
-    kind: EntryKind
-    author: str
-    text: str
-    epoch: int = 0
-    run_id: RunId | None = None
-    message_id: MessageId | None = None
-    tool: ToolCall | None = None
-    is_partial: bool = False
-    is_imported: bool = False
-
-
 class SessionView(View, frozen=True, kw_only=True):
     """A session and the facts about it, each with its age.
 
@@ -173,15 +153,6 @@ class SessionDetail(View, frozen=True, kw_only=True):
     live_text: str
     seq: Seq
     ages_s: dict[str, float]
-
-
-class TranscriptPage(View, frozen=True, kw_only=True):
-    """Entries in order. has_earlier: whether there are more before the first."""
-
-    session_id: SessionId
-    entries: tuple[EntryView, ...]
-    has_earlier: bool
-    seq: Seq
 
 
 class SendReceipt(View, frozen=True, kw_only=True):
@@ -240,15 +211,6 @@ class GetSession(Query[SessionDetail], frozen=True, kw_only=True):
     """One session whole."""
 
     session_id: SessionId
-
-
-class ReadTranscript(Query[TranscriptPage], frozen=True, kw_only=True):
-    """The newest entries, or those before `before`. limit: 1 to 1,000. epoch: None for all."""
-
-    session_id: SessionId
-    before: EntryId | None = None
-    limit: int = 200
-    epoch: int | None = None
 
 
 class OpenSession(Command[SendReceipt], frozen=True, kw_only=True):

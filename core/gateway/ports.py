@@ -5,7 +5,8 @@ from typing import Protocol
 
 from core.api.base import AgentName, RunId, SessionId
 from core.api.runs import RunReport
-from core.api.sessions import EntryView, MessageView
+from core.api.sessions import MessageView
+from core.api.transcripts import EntryView
 
 
 class Agents(Protocol):
