@@ -49,6 +49,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
 _EVERYWHERE = Where(("*",))
 _SESSION = Where(("sessions", "session"))
+_IN_SESSION = Where(("session",))
 _LISTS = Where(("overview", "sessions", "approvals", "events", "platforms", "deliveries"))
 
 ACTIONS: tuple[Action, ...] = (
@@ -61,17 +62,23 @@ ACTIONS: tuple[Action, ...] = (
     Action(id="view.approvals", title="approvals", key="3", level=Level.VIEW, where=_EVERYWHERE, group="views"),
     Action(id="view.deliveries", title="deliveries", key="4", level=Level.VIEW, where=_EVERYWHERE, group="views"),
     Action(id="view.platforms", title="platforms", key="7", level=Level.VIEW, where=_EVERYWHERE, group="views"),
+    Action(id="session.tab_transcript", title="transcript", key="1", level=Level.VIEW, where=_IN_SESSION, group="view"),
+    Action(id="session.tab_timeline", title="timeline", key="2", level=Level.VIEW, where=_IN_SESSION, group="view"),
+    Action(id="session.tab_inputs", title="inputs", key="3", level=Level.VIEW, where=_IN_SESSION, group="view"),
+    Action(id="session.tab_state", title="state", key="4", level=Level.VIEW, where=_IN_SESSION, group="view"),
+    Action(id="session.tab_raw", title="raw view", key="5", level=Level.VIEW, where=_IN_SESSION, group="view"),
     Action(id="view.events", title="events", key="9", level=Level.VIEW, where=_EVERYWHERE, group="views"),
     Action(id="app.command", title="go to", key="colon", level=Level.VIEW, where=_EVERYWHERE, group="app"),
     Action(id="app.palette", title="palette", key="ctrl+p", level=Level.VIEW, where=_EVERYWHERE, group="app"),
     Action(id="app.help", title="help", key="question_mark", level=Level.VIEW, where=_EVERYWHERE, group="app"),
     Action(id="view.filter", title="filter", key="slash", level=Level.VIEW, where=_LISTS, group="view"),
-    Action(id="view.sort", title="sort", key="o", level=Level.VIEW, where=_LISTS, group="view"),
+    Action(id="view.sort", title="sort", key="o", level=Level.VIEW, where=Where(("sessions",)), group="view"),
     Action(id="view.pause", title="pause the view", key="p", level=Level.VIEW, where=_EVERYWHERE, group="view"),
     Action(id="view.idle", title="show idle", key="i", level=Level.VIEW, where=Where(("sessions",)), group="view"),
     Action(
         id="log.follow", title="follow", key="f", level=Level.VIEW, where=Where(("events", "session")), group="view"
     ),
+    Action(id="log.older", title="older", key="b", level=Level.VIEW, where=Where(("events",)), group="view"),
     Action(id="obj.raw", title="raw JSON", key="y", level=Level.VIEW, where=_EVERYWHERE, group="view"),
     Action(id="obj.copy", title="copy id", key="c", level=Level.VIEW, where=_EVERYWHERE, group="view"),
     Action(id="app.vitals", title="vitals", key="", level=Level.VIEW, where=_EVERYWHERE, group="app"),
@@ -124,7 +131,7 @@ ACTIONS: tuple[Action, ...] = (
         title="drop queued message",
         key="D",
         level=Level.FINAL,
-        where=Where(("session",)),
+        where=_IN_SESSION,
         group="act",
         command=sessions.DropMessage,
         verb=("sessions", "drop"),

@@ -24,18 +24,24 @@ def _letters(number: int, count: int) -> str:
 
 
 class IdSource:
-    """Makes ids. `random_bits(n)` gives n random bits; tests inject a seeded one."""
+    """Makes ids. `random_bits(n)` gives n random bits; tests inject a seeded one.
 
-    def __init__(self, clock: Clock, random_bits: Callable[[int], int] = secrets.randbits) -> None:
+    floor_at: UTC seconds; every id is greater than those made until then, whatever the clock says now.
+    """
+
+    def __init__(
+        self, clock: Clock, random_bits: Callable[[int], int] = secrets.randbits, *, floor_at: float = 0.0
+    ) -> None:
         self._clock = clock
         self._random_bits = random_bits
+        self._floor_ms = int(floor_at * 1000) + 1 if floor_at else 0
         self._last_ms = 0
         self._last_random = 0
         self._prefix = ""
 
     def new_id(self) -> str:
         """A new id, greater than all before it from this source."""
-        now_ms = int(self._clock.now() * 1000)
+        now_ms = max(int(self._clock.now() * 1000), self._floor_ms)
         if now_ms > self._last_ms:
             self._last_ms = now_ms
             self._prefix = _letters(now_ms, _TIME_LETTERS)

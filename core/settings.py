@@ -10,7 +10,11 @@ from core.api.sessions import Mode
 SecretRef = Annotated[str, Meta(extra={"secret": True})]
 """A reference, env:NAME or file:PATH. A secret itself is refused here."""
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+Name = Annotated[
+    str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", extra={"form": "a name of a-z 0-9 _ . - with at most 64 letters"})
+]
+Url = Annotated[str, Meta(pattern=r"^https?://", extra={"form": "an address that begins with http:// or https://"})]
+PositiveInt = Annotated[int, Meta(ge=1)]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,11 +58,11 @@ class ScriptedSettings(Section, frozen=True, kw_only=True, tag_field="runner", t
 class OpenaiSettings(Section, frozen=True, kw_only=True, tag_field="runner", tag="openai"):
     """Any OpenAI-compatible chat endpoint."""
 
-    base_url: Annotated[str, Meta(pattern=r"^https?://", description="address up to and including /v1")]
+    base_url: Annotated[Url, Meta(description="address up to and including /v1")]
     model: Annotated[str, Meta(min_length=1, description="name of the model there")]
     key: Annotated[SecretRef | None, Meta(description="bearer key, as env:NAME or file:PATH")] = None
     system_prompt: Annotated[str, Meta(description="put before every conversation")] = ""
-    max_tokens: Annotated[int | None, Meta(ge=1, description="limit of one answer")] = None
+    max_tokens: Annotated[PositiveInt | None, Meta(description="limit of one answer")] = None
     connect_timeout_s: Annotated[float, Meta(gt=0, description="longest time to connect")] = 10.0
     concurrency: Annotated[int, Meta(ge=1, le=4096, description="runs at a time")] = 8
     stall_limit_s: Annotated[float, Meta(gt=0, description="longest silence of a run")] = 120.0
@@ -100,13 +104,14 @@ class WebhookRoute(Section, frozen=True, kw_only=True):
     template: Annotated[str, Meta(description="text for the agent; {a.b} is a field of the JSON body")] = "{text}"
     chat: Annotated[str, Meta(description="chat of the session; {a.b} is a field of the JSON body")] = "default"
     tolerance_s: Annotated[float, Meta(gt=0, le=86_400, description="largest age of a signature")] = 300.0
-    reply_url: Annotated[str | None, Meta(pattern=r"^https?://", description="where answers are posted, signed")] = None
+    reply_url: Annotated[Url | None, Meta(description="where answers are posted, signed")] = None
     rate_per_minute: Annotated[int, Meta(ge=1, le=1_000_000, description="requests accepted a minute")] = 600
 
 
 class WebhookSettings(Section, frozen=True, kw_only=True, tag_field="kind", tag="webhook"):
     """Signed HTTP in and out."""
 
+    agent: Annotated[str | None, Meta(description="agent that answers where a route names none")] = None
     routes: Annotated[dict[Name, WebhookRoute], Meta(description="routes by name")] = {}
 
 
@@ -121,6 +126,8 @@ class SessionSettings(Section, frozen=True, kw_only=True):
     max_attempts: Annotated[int, Meta(ge=1, le=100, description="runs of one message when the core dies under it")] = 3
     history_limit: Annotated[int, Meta(ge=0, le=10_000, description="entries that a run is given")] = 200
     text_limit: Annotated[int, Meta(ge=1, le=10_000_000, description="longest inbound text, in characters")] = 200_000
+    per_user_in_groups: Annotated[bool, Meta(description="each member of a group has a session of their own")] = True
+    per_user_in_threads: Annotated[bool, Meta(description="the same inside threads")] = False
 
 
 class DeliverySettings(Section, frozen=True, kw_only=True):

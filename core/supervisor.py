@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from core.api.base import Mark
+from core.api.errors import HermesError
 from core.api.system import ServiceView
 from core.backoff import ceiling_s
 from core.clock import Clock, mark
@@ -33,6 +34,7 @@ class Supervisor:
         self._services: dict[str, asyncio.Task[None]] = {}
         self._views: dict[str, ServiceView] = {}
         self._jobs: set[asyncio.Task[Any]] = set()
+        self._outliving: asyncio.Task[Any] | None = None
         self._is_stopping = False
 
     def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
@@ -43,11 +45,17 @@ class Supervisor:
         self._services[name] = asyncio.create_task(self._keep(name, run), name=name)
 
     def spawn(self, name: str, job: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run a job once. It is cancelled at stop(); what it raises is reported."""
+        """Run a job once. It is cancelled at stop(); what it raises is reported, errors of the facade
+        excepted, which belong to whoever waits for the job.
+        """
         task = asyncio.create_task(job, name=name)
         self._jobs.add(task)
         task.add_done_callback(self._job_done)
         return task
+
+    def outlive(self, name: str, job: Coroutine[Any, Any, Any]) -> None:
+        """Run a job that stop() leaves alone: the one that carries out the stop."""
+        self._outliving = asyncio.create_task(job, name=name)
 
     @property
     def services(self) -> tuple[ServiceView, ...]:
@@ -120,5 +128,6 @@ class Supervisor:
 
     def _job_done(self, task: asyncio.Task[Any]) -> None:
         self._jobs.discard(task)
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception) and not isinstance(error, HermesError):
             self._on_job_error(task.get_name(), error)

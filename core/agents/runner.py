@@ -96,12 +96,14 @@ class Runner(Protocol):
 
 
 class RunnerContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a runner is built with. workspace: its only folder; secret: resolves a reference
-    of the configuration; random: numbers in [0, 1).
+    """What a runner is built with. home: files of the configuration are relative to it;
+    workspace: its only folder, which may not be there yet; secret: resolves a
+    reference of the configuration (reads the disk: call it off the loop); random: numbers in [0, 1).
     """
 
     clock: Clock
     ids: IdSource
+    home: Path
     workspace: Path
     secret: Callable[[str], Secret]
     random: Callable[[], float]

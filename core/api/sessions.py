@@ -16,7 +16,7 @@ from core.api.base import (
     View,
     Word,
 )
-from core.api.runs import RunOutcome, RunView
+from core.api.runs import Phase, RunOutcome, RunView
 from core.api.transcripts import EntryView
 
 
@@ -131,6 +131,17 @@ class SessionView(View, frozen=True, kw_only=True):
     entry_count: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+
+    @property
+    def phase(self) -> tuple[Phase, Mark] | None:
+        """What the session is busy with and since when; None while it is idle."""
+        if self.run is not None:
+            return self.run.phase, self.run.phase_since
+        if self.queue_head is not None:
+            return Phase.QUEUED, self.queue_head
+        if self.unsent and self.last_outcome is not None:
+            return Phase.DELIVERING, self.last_outcome.ended
+        return None
 
 
 class SessionPage(View, frozen=True, kw_only=True):

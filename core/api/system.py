@@ -128,3 +128,10 @@ class AlarmRaised(Event, frozen=True, kw_only=True):
     what: str
     error: str
     service: ServiceView | None = None
+
+
+class UnknownEvent(Event, frozen=True, kw_only=True):
+    """A stored fact that this version cannot read. name: its tag, "" when there is none; body: the record as stored."""
+
+    name: str
+    body: str

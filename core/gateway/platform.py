@@ -152,9 +152,14 @@ class HttpHost(Protocol):
 
 
 class PlatformContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What an adapter is built with. secret: resolves a reference of the configuration."""
+    """What an adapter is built with. secret: resolves a reference of the configuration.
+
+    api_key: of the HTTP API; None when there is none. agents: names of all agents.
+    """
 
     clock: Clock
     ids: IdSource
     http: HttpHost
     secret: Callable[[str], Secret]
+    api_key: Secret | None = None
+    agents: Callable[[], Sequence[str]] = tuple

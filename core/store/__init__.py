@@ -1,1 +1,27 @@
 """Stores: one protocol, several media; `open_store` picks one by its URL."""
+
+from pathlib import Path
+
+from core.api.errors import InvalidInput
+from core.clock import Clock
+from core.store.base import Store
+
+
+async def open_store(url: str, *, home: Path, clock: Clock) -> Store:
+    """Open `memory:`, or `sqlite:PATH` with PATH relative to the home.
+
+    Only the medium that is asked for is imported. Raises InvalidInput for any other URL,
+    StoreError when the medium cannot be opened; then nothing of it has changed.
+    """
+    scheme, _, place = url.partition(":")
+    if scheme == "memory" and not place:
+        from core.store.memory import MemoryStore
+
+        return MemoryStore()
+    if scheme == "sqlite" and place and "\0" not in place:
+        from core.store.sqlite import open_sqlite
+
+        return await open_sqlite(url, home / place, clock)
+    raise InvalidInput(
+        f"no store is called {url!r}", field="store.url", value=url, fix="use sqlite:PATH (a file) or memory:"
+    )

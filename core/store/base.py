@@ -1,5 +1,6 @@
 """What a store must do: rows with compare-and-set, and a journal, changed together or not at all."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -66,19 +67,22 @@ class StoreStats(msgspec.Struct, frozen=True):
     """Counts since opening.
 
     commit_p99_s: over the last thousand commits, from request to disk.
+    head: place of the last entry that this process knows to be stored.
     """
 
     commit_count: int
     group_count: int
     commit_p99_s: float
     size_bytes: int
+    head: Seq = Seq(0)
 
 
 class Store(Protocol):
     """Rows and a journal.
 
     All implementations pass one contract suite; one may be slower, never different.
-    Every method raises StoreError when the medium fails or the store is closed.
+    Every method raises StoreError when the medium fails or the store is closed, and
+    InvalidInput (facts: field, value, fix) for an argument that cannot be. One event loop uses it.
     """
 
     url: str
@@ -98,6 +102,13 @@ class Store(Protocol):
 
     async def count(self, prefix: str) -> int:
         """How many rows have a key that starts with `prefix`."""
+        ...
+
+    def submit(self, batch: Batch) -> asyncio.Future[Committed]:
+        """Ask for a commit now; the future ends when it is durable, or with what `commit` raises.
+
+        Futures end in the order of the requests. Cancelling one does not stop its write.
+        """
         ...
 
     async def commit(self, batch: Batch) -> Committed:
@@ -125,6 +136,13 @@ class Store(Protocol):
 
     async def head(self) -> Seq:
         """Place of the last entry; 0 when there is none."""
+        ...
+
+    async def trim(self, keep: int) -> int:
+        """Let go of all but the newest `keep` entries, in small steps between commits.
+
+        Returns how many went. Cancelled half way, it has let go of some. Places are not used again.
+        """
         ...
 
     def stats(self) -> StoreStats:

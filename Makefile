@@ -1,0 +1,75 @@
+# Every target sets up .venv by itself when it is missing or older than what it is made from.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test check format lint types layers sizes spelling docs-current fix bench docs torture interop clean
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## make the virtual environment
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "hermes-console needs Python 3.11 or newer, and '$(PYTHON)' is not one; try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { \
+	  rm -rf $(VENV); echo "cannot make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: $(READY) ## open the console on your home
+	$(BIN)/hermes-console
+
+demo: $(READY) ## open the console on a throw-away home with a simulated fleet
+	$(BIN)/hermes-console demo
+
+test: $(READY) ## run the tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not torture and not interop" $(ARGS)
+
+check: format lint types layers sizes spelling docs-current ## run every check that is not a test
+
+format: $(READY)
+	$(BIN)/ruff format --check .
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+layers: $(READY)
+	$(BIN)/lint-imports
+
+sizes: $(READY)
+	$(BIN)/loq check
+
+spelling: $(READY)
+	$(BIN)/codespell
+
+docs-current: $(READY)
+	$(BIN)/python scripts/generate_docs.py --check
+
+fix: $(READY) ## format, and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## measure, and print one table (ARGS=--short for a quick look)
+	$(BIN)/python bench/run.py $(ARGS)
+
+docs: $(READY) ## write the generated pages again
+	$(BIN)/python scripts/generate_docs.py
+
+torture: $(READY) ## kills, full disks, clock jumps; TORTURE=long for the long form
+	HERMES_TORTURE=$(or $(TORTURE),short) $(BIN)/pytest -p no:randomly -m torture $(ARGS)
+
+interop: $(READY) ## other people's clients against our server
+	$(BIN)/pytest -m interop $(ARGS)
+
+clean: ## remove everything that can be made again
+	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks build dist snapshot_report.html
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

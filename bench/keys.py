@@ -1,0 +1,115 @@
+"""From the key to the changed screen, on a real pseudo-terminal: idle, and with a full load under it.
+
+The same program runs twice in turn: 100,000 sessions and nothing happening, then the same with 10,000 journal events a
+second. The cursor of the session table is moved up and down at random gaps of 50 to 120 ms; the time is from the write
+of the key to the arrival of the piece of output that draws the cursor in the row where it has to be.
+"""
+
+import json
+import random
+import re
+import tempfile
+import time
+from pathlib import Path
+
+from bench.pseudo_terminal import Program, python
+from bench.report import Figure, median, percentile
+
+LOAD_APP = str(Path(__file__).with_name("load_app.py"))
+CURSOR = re.compile(r"\x1b\[(\d+);1H(?:\x1b\[[0-9;]*m)*>")
+SESSIONS_KEY = "2"
+
+
+def started(home: Path, *, sessions: int, rate: int, stats: Path | None = None) -> Program:
+    """The console over a load, on its session table, with every session loaded."""
+    argv = python(LOAD_APP, "--sessions", str(sessions), "--rate", str(rate), "--home", str(home))
+    program = Program(argv + (["--stats", str(stats)] if stats else []), home)
+    program.until_text("load-app-live", deadline_s=60.0)
+    program.press(SESSIONS_KEY)
+    program.until(lambda text: bool(CURSOR.search(text)), deadline_s=20.0)
+    settle(program, 2.0)
+    return program
+
+
+def settle(program: Program, seconds: float) -> None:
+    """Read for a while, whatever comes."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        program.read(0.05)
+
+
+def latencies_s(program: Program, presses: int, seed: int = 1) -> list[float]:
+    """Seconds from each key to its effect."""
+    gaps = random.Random(seed)
+    row = drawn_row(program)
+    taken: list[float] = []
+    for number in range(presses):
+        settle(program, gaps.uniform(0.05, 0.12))
+        key, wanted = ("j", row + 1) if number % 2 == 0 else ("k", row)
+        began = program.press(key)
+        seen = program.until(
+            lambda text, wanted=wanted: any(int(found) == wanted for found in CURSOR.findall(text)), deadline_s=10.0
+        )
+        taken.append(seen - began)
+    return taken
+
+
+def drawn_row(program: Program) -> int:
+    """The line on which the cursor of the table is drawn: it is moved down and up again to see it."""
+    found: list[int] = []
+
+    def sees(text: str) -> bool:
+        found[:] = [int(line) for line in CURSOR.findall(text)]
+        return bool(found)
+
+    program.press("g")
+    settle(program, 0.5)
+    program.press("j")
+    program.until(sees, deadline_s=10.0)
+    lower = found[-1]
+    program.press("k")
+    program.until(lambda text: any(int(line) == lower - 1 for line in CURSOR.findall(text)), deadline_s=10.0)
+    return lower - 1
+
+
+def core_lags_s(stats: Path, *, skip_s: float) -> list[float]:
+    """What the core's own loop saw, without the first seconds."""
+    lines = [json.loads(line) for line in stats.read_text(encoding="utf-8").splitlines()]
+    begin = lines[0]["at"] + skip_s
+    return [lag for line in lines if line["at"] >= begin for lag in line["lags_s"]]
+
+
+def measure(*, is_short: bool) -> list[Figure]:
+    """p99 with and without load, their ratio, and how late the core was meanwhile."""
+    rounds, presses, sessions, rate = (1, 20, 2_000, 1_000) if is_short else (3, 120, 100_000, 10_000)
+    idle: list[list[float]] = []
+    busy: list[list[float]] = []
+    lags: list[float] = []
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            for rate_now, into in ((0, idle), (rate, busy)):
+                stats = Path(folder) / f"stats-{rate_now}.jsonl"
+                program = started(Path(folder), sessions=sessions, rate=rate_now, stats=stats)
+                try:
+                    into.append(latencies_s(program, presses, seed=number))
+                finally:
+                    program.close()
+                if rate_now:
+                    lags += core_lags_s(stats, skip_s=4.0)
+    p99_idle, p99_busy = (median([percentile(run, 0.99) for run in runs]) for runs in (idle, busy))
+    p50_idle, p50_busy = (median([median(run) for run in runs]) for runs in (idle, busy))
+    ratio = median([percentile(b, 0.99) / percentile(i, 0.99) for i, b in zip(idle, busy, strict=True)])
+    load = f"{sessions:,} sessions, {rate:,} events/s"
+    return [
+        Figure(
+            "key to screen, idle, p50",
+            p50_idle * 1e3,
+            "ms",
+            note=f"{sessions:,} sessions, {presses} keys, {rounds} rounds",
+        ),
+        Figure("key to screen, idle, p99", p99_idle * 1e3, "ms"),
+        Figure("key to screen, loaded, p50", p50_busy * 1e3, "ms", note=load),
+        Figure("key to screen, loaded, p99", p99_busy * 1e3, "ms", note=load),
+        Figure("key to screen, p99 loaded / idle", ratio, "x", target=2.5, note="median of the rounds"),
+        Figure("core loop lag p99 under that load", percentile(lags, 0.99) * 1e3, "ms", target=5.0),
+    ]

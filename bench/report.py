@@ -1,0 +1,72 @@
+"""Figures with what they are held against, as one table for the terminal and for the docs."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+_BEGIN, _END = "<!-- bench: begin -->", "<!-- bench: end -->"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line. value and target in the unit of the line; at_most: whether less is better; note: how it was taken."""
+
+    what: str
+    value: float
+    unit: str
+    target: float | None = None
+    at_most: bool = True
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Met, missed, or nothing to meet."""
+        if self.target is None:
+            return ""
+        return "met" if (self.value <= self.target if self.at_most else self.value >= self.target) else "MISSED"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The line in words."""
+        bound = "" if self.target is None else f"{'≤' if self.at_most else '≥'} {number(self.target)} {self.unit}"
+        return (self.what, f"{number(self.value)} {self.unit}", bound, self.verdict, self.note)
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands apart."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle one."""
+    return statistics.median(values)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which that share lies; the nearest rank."""
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, max(0, round(share * len(ranked) + 0.5) - 1))]
+
+
+def as_markdown(figures: Sequence[Figure]) -> str:
+    """The table."""
+    head = ("what", "measured", "target", "", "how")
+    rows = [head, *(figure.cells for figure in figures)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def record(figures: Sequence[Figure], machine: str) -> None:
+    """Put the table into docs/performance.md in place of the one before."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    PAGE.write_text(f"{before}{_BEGIN}\n\n{machine}\n\n{as_markdown(figures)}\n\n{_END}{after}", encoding="utf-8")

@@ -1,0 +1,364 @@
+"""What an action does: its dialog, its command, and the core's answer in words. Bound to ids seen at the key."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from textual.screen import ModalScreen
+
+from console import text
+from console.actions import Action
+from console.feed import Feed
+from console.mirror import Mirror
+from console.receipts import decided, delivery_words, dropped, interrupted, sent, stopping, was_reset
+from console.screens.base import Target
+from console.screens.forms import NewChatScreen, ResetScreen
+from console.session_facts import queue_words, usage_words
+from console.session_words import doing, run_words
+from console.widgets.confirm import ApprovalScreen, ConfirmScreen, InjectChoice, InjectScreen
+from core.api.approvals import AnswerApproval, ApprovalState, ApprovalView
+from core.api.base import ApprovalId, Command, DeliveryId, Mark, MessageId, PlatformName, R, SessionId
+from core.api.deliveries import DeliveryView, DropDelivery, RetryDelivery
+from core.api.platforms import PlatformState
+from core.api.sessions import (
+    DropMessage,
+    InterruptSession,
+    Mode,
+    OpenSession,
+    ResetSession,
+    SendMessage,
+    SessionView,
+)
+from core.api.system import Shutdown
+
+T = TypeVar("T")
+_OPENABLE = frozenset({"loopback"})
+
+
+class ActHost(Protocol):
+    """What acts need of the app."""
+
+    @property
+    def mirror(self) -> Mirror:
+        """What is known."""
+        ...
+
+    @property
+    def feed(self) -> Feed | None:
+        """The line to the core."""
+        ...
+
+    def now(self) -> float:
+        """Local monotonic time."""
+        ...
+
+    async def ask(self, screen: ModalScreen[T]) -> T | None:
+        """Show a dialog and wait for its answer."""
+        ...
+
+    async def order(self, command: Command[R], words: Callable[[R], tuple[str, str]]) -> R | None:
+        """Send a command; the receipt is shown in words, an error as the core said it. None after an error."""
+        ...
+
+    def say(self, words: str, tone: str = "plain") -> None:
+        """Show a line."""
+        ...
+
+    def show_session(self, session_id: str) -> None:
+        """Go to a session."""
+        ...
+
+
+class Acts:
+    """One method for each action that changes something."""
+
+    def __init__(self, host: ActHost) -> None:
+        self._host = host
+        self.drafts: dict[str, InjectChoice] = {}
+        self.asking: tuple[str, ApprovalScreen] | None = None
+
+    async def run(self, action: Action, target: Target) -> None:
+        """Carry an action out on what was under the cursor when its key came."""
+        acts: dict[str, Callable[[Target, Action], Any]] = {
+            "session.inject": self._inject,
+            "session.open": self._open,
+            "session.interrupt": self._interrupt,
+            "session.reset": self._reset,
+            "message.drop": self._drop_message,
+            "approval.answer": self._answer,
+            "delivery.retry": self._retry_delivery,
+            "delivery.drop": self._drop_delivery,
+            "app.shutdown": self._shutdown,
+        }
+        await acts[action.id](target, action)
+
+    def why_not(self, action: Action, target: Target) -> str:
+        """Why an action can do nothing with a target; "" when it can."""
+        reasons: dict[str, Callable[[Target], str]] = {
+            "session.inject": self._no_session,
+            "session.reset": self._no_session,
+            "session.interrupt": self._no_run,
+            "message.drop": lambda item: "" if item.message_id else "no queued message under the cursor",
+            "approval.answer": self._no_approval,
+            "delivery.retry": self._no_delivery,
+            "delivery.drop": self._no_delivery,
+            "session.open": lambda _: "" if self._openable() else "no platform lets the console begin a chat",
+        }
+        find = reasons.get(action.id)
+        return find(target) if find else ""
+
+    def _no_session(self, target: Target) -> str:
+        return "" if target.session_id in self._host.mirror.sessions else "no session here"
+
+    def _no_run(self, target: Target) -> str:
+        view = self._host.mirror.sessions.get(target.session_id)
+        if view is None:
+            return "no session here"
+        return "" if view.run else "no run goes on"
+
+    def _no_approval(self, target: Target) -> str:
+        approval = self._host.mirror.approvals.get(target.approval_id)
+        if approval is None:
+            return "nothing waits for a decision here"
+        return "" if approval.state is ApprovalState.OPEN else f"{approval.state.value} already"
+
+    def _no_delivery(self, target: Target) -> str:
+        return "" if target.delivery_id in self._host.mirror.deliveries else "no delivery here"
+
+    def _age(self, mark: Mark) -> float:
+        return self._host.mirror.age_s(mark, self._host.now())
+
+    def _session(self, target: Target) -> SessionView | None:
+        view = self._host.mirror.sessions.get(target.session_id)
+        if view is None:
+            self._host.say("that session is not known any more", "needs")
+        return view
+
+    # -- sessions ------------------------------------------------------------
+
+    async def _inject(self, target: Target, _action: Action) -> None:
+        view = self._session(target)
+        if view is None:
+            return
+        key = str(view.id)
+
+        def keep(choice: InjectChoice) -> None:
+            self.drafts[key] = choice
+
+        screen = InjectScreen(
+            key,
+            f"inject into {text.clean(key)} ({text.clean(view.agent)})",
+            draft=self.drafts.get(key),
+            preview=lambda choice: self._inject_preview(key, choice),
+            keep_draft=keep,
+        )
+        choice = await self._host.ask(screen)
+        if choice is None:
+            return
+        command = SendMessage(
+            session_id=SessionId(key),
+            text=choice.text,
+            voice=choice.voice,
+            mode=choice.mode,
+            idempotency_key=f"console-{secrets.token_hex(8)}",
+        )
+        keep(choice)
+        if await self._host.order(command, sent) is not None:
+            self.drafts.pop(key, None)
+
+    def _inject_preview(self, key: str, choice: InjectChoice) -> list[str]:
+        view = self._host.mirror.sessions.get(key)
+        if view is None:
+            return ["this session is not known any more"]
+        profile = self._host.mirror.profiles.get(str(view.agent))
+        lines = [f"now      {doing(view, self._host.mirror.approval_of(key), self._age)}"]
+        if view.run is None:
+            lines.append("effect   a run begins with it" if not view.queue_depth else "effect   it waits in the queue")
+        elif choice.mode is Mode.INTERRUPT:
+            lines.append("effect   the run is stopped, what it wrote is kept, then this message runs")
+        elif choice.mode is Mode.STEER:
+            can = profile is not None and profile.steer
+            lines.append(
+                "effect   the running agent reads it at its next step"
+                if can
+                else "effect   this agent cannot be steered: it will be queued instead"
+            )
+        else:
+            lines.append(f"effect   waits behind the run and {view.queue_depth} messages")
+        lines.append(f"queue    {queue_words(view, self._age)}")
+        lines.append(f"reply    goes to the chat on {text.clean(view.source.platform)}")
+        return lines
+
+    def _openable(self) -> list[str]:
+        return sorted(
+            str(platform.name)
+            for platform in self._host.mirror.platforms.values()
+            if platform.kind in _OPENABLE and platform.state is not PlatformState.OFF
+        )
+
+    async def _open(self, _target: Target, _action: Action) -> None:
+        platforms = self._openable()
+        if not platforms:
+            self._host.say("no platform lets the console begin a chat; add one of kind loopback", "needs")
+            return
+        chat = await self._host.ask(NewChatScreen(platforms))
+        if chat is None:
+            return
+        command = OpenSession(platform=PlatformName(chat.platform), chat=chat.chat, text=chat.text)
+        receipt = await self._host.order(command, sent)
+        if receipt is not None:
+            self._host.show_session(receipt.session_id)
+
+    async def _interrupt(self, target: Target, action: Action) -> None:
+        view = self._session(target)
+        if view is None or view.run is None:
+            return
+        run = view.run
+        screen = ConfirmScreen(
+            f"interrupt run of {text.clean(view.id)}?",
+            [
+                f"run {text.clean(run.id)}, began {text.age(self._age(run.started))} ago: {run_words(run, self._age)}",
+                f"{view.queue_depth} queued messages stay and go on after it",
+            ],
+            loses=[action.loses, *self._written(view)],
+            ask_reason=True,
+            verb="interrupt",
+        )
+        if await self._host.ask(screen):
+            command = InterruptSession(session_id=view.id, run_id=run.id, reason=screen.reason)
+            await self._host.order(command, interrupted)
+
+    def _written(self, view: SessionView) -> list[str]:
+        watched = self._host.mirror.watched
+        if watched is not None and watched.session_id == view.id and watched.answer.length:
+            return [f"1 answer of {text.count(watched.answer.length)} characters so far stays as it is, cut off"]
+        usage = view.run.usage if view.run else None
+        return [f"1 answer, so far {usage_words(usage)}"] if usage and usage.output_tokens else []
+
+    async def _reset(self, target: Target, action: Action) -> None:
+        view = self._session(target)
+        if view is None:
+            return
+        lines = [f"epoch {view.epoch + 1} begins; {text.count(view.entry_count)} entries stay on record"]
+        if view.run is not None:
+            lines.append(f"the run is stopped: {doing(view, None, self._age)}")
+        screen = ResetScreen(
+            f"reset {text.clean(view.id)}?", lines, loses=[action.loses, *self._written(view)], queued=view.queue_depth
+        )
+        choice = await self._host.ask(screen)
+        if choice is not None:
+            command = ResetSession(session_id=view.id, reason="", drop_queue=choice.drop_queue)
+            await self._host.order(command, was_reset)
+
+    async def _drop_message(self, target: Target, action: Action) -> None:
+        watched = self._host.mirror.watched
+        message = watched.messages.get(target.message_id) if watched else None
+        if message is None:
+            self._host.say("that message does not wait any more", "needs")
+            return
+        screen = ConfirmScreen(
+            "drop queued message?",
+            [f"{text.clean(message.sender)}: {text.cut(text.clean(message.text), 300)}"],
+            loses=[action.loses],
+            ask_reason=True,
+            verb="drop",
+        )
+        if await self._host.ask(screen):
+            command = DropMessage(
+                session_id=message.session_id, message_id=MessageId(target.message_id), reason=screen.reason
+            )
+            await self._host.order(command, dropped)
+
+    # -- decisions -----------------------------------------------------------
+
+    async def _answer(self, target: Target, _action: Action) -> None:
+        approval = self._host.mirror.approvals.get(target.approval_id)
+        if approval is None:
+            self._host.say("that decision is not known any more", "needs")
+            return
+        screen = ApprovalScreen(
+            approval,
+            monotonic=self._host.now,
+            age_s=self._age,
+            facts=self._approval_facts(approval),
+        )
+        self.asking = (str(approval.id), screen)
+        try:
+            choice = await self._host.ask(screen)
+        finally:
+            self.asking = None
+        if choice is not None:
+            command = AnswerApproval(
+                approval_id=ApprovalId(target.approval_id),
+                allow=choice.allow,
+                option_id=choice.option_id,
+                reason=choice.reason,
+                digest=choice.digest,
+            )
+            await self._host.order(command, decided)
+
+    def _approval_facts(self, approval: ApprovalView) -> list[str]:
+        behind = self._host.mirror.queue_of(approval.session_id)
+        facts = [f"session {text.clean(approval.session_id)}, agent {text.clean(approval.agent)}"]
+        if behind:
+            facts.append(f"{behind} queued messages wait behind it")
+        return facts
+
+    def follow_approvals(self, changed: set[str]) -> None:
+        """The approval in an open dialog changed: show it, or say who was first."""
+        if self.asking is None or self.asking[0] not in changed:
+            return
+        key, screen = self.asking
+        approval = self._host.mirror.approvals.get(key)
+        if approval is None:
+            screen.go_dead("it is not known any more")
+        elif approval.state is ApprovalState.OPEN:
+            screen.show(approval)
+        else:
+            by = f" by {text.clean(approval.decided_by)}" if approval.decided_by else ""
+            screen.go_dead(f"{approval.state.value}{by}")
+
+    # -- deliveries ----------------------------------------------------------
+
+    def _delivery(self, target: Target) -> DeliveryView | None:
+        view = self._host.mirror.deliveries.get(target.delivery_id)
+        if view is None:
+            self._host.say("that delivery is not there any more", "needs")
+        return view
+
+    async def _retry_delivery(self, target: Target, _action: Action) -> None:
+        view = self._delivery(target)
+        if view is None:
+            return
+        lines = [
+            f"to {text.clean(view.session_id)} on {text.clean(view.platform)}, {view.attempt} attempts so far",
+            f"last error: {text.clean(view.error) or 'none'}",
+            "the chat may get it twice when the platform took it and did not say so",
+        ]
+        if await self._host.ask(ConfirmScreen("try delivery again now?", lines, verb="try")):
+            await self._host.order(RetryDelivery(delivery_id=DeliveryId(target.delivery_id)), delivery_words)
+
+    async def _drop_delivery(self, target: Target, action: Action) -> None:
+        view = self._delivery(target)
+        if view is None:
+            return
+        lines = [f"to {text.clean(view.session_id)}: {text.cut(text.clean(view.text), 200)}"]
+        screen = ConfirmScreen("drop delivery?", lines, loses=[action.loses], ask_reason=True, verb="drop")
+        if await self._host.ask(screen):
+            command = DropDelivery(delivery_id=DeliveryId(target.delivery_id), reason=screen.reason)
+            await self._host.order(command, lambda view: (f"dropped: delivery to {view.session_id}", "well"))
+
+    # -- core ----------------------------------------------------------------
+
+    async def _shutdown(self, _target: Target, action: Action) -> None:
+        health = self._host.mirror.health
+        busy = self._host.mirror.busy_sessions()
+        lines = [
+            f"{len(busy)} runs go on, {health.queued_count if health else 0} messages are queued",
+            *(f"  {text.clean(view.id)}: {doing(view, None, self._age)}" for view in busy[:5]),
+        ]
+        screen = ConfirmScreen(
+            "stop the core?", lines, loses=[action.loses], typed="stop", ask_reason=True, verb="stop the core"
+        )
+        if await self._host.ask(screen):
+            await self._host.order(Shutdown(reason=screen.reason), stopping)

@@ -1,0 +1,187 @@
+"""One record of the journal as one short line for people: kind, subject, words, and how loud it is (pure)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from core.api import approvals, deliveries, platforms, sessions, system
+from core.api.base import Event, Record
+from core.api.runs import RunOutcome
+
+_TEXT_LIMIT = 160
+
+
+class EventLine(NamedTuple):
+    """A record, made light enough to keep a hundred thousand of.
+
+    at: UTC seconds. level: info, good, warn or fail. text: from outside, not cleaned yet.
+    """
+
+    seq: int
+    at: float
+    level: str
+    kind: str
+    subject: str
+    actor: str
+    text: str
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
+
+
+def _said(event: Any) -> tuple[str, str, str]:
+    message = event.message
+    return "info", "message in", f"{message.sender}: {_clip(message.text)}"
+
+
+def _refused(event: sessions.MessageRefused) -> tuple[str, str, str]:
+    return "warn", "message refused", f"{event.code}: {_clip(event.reason)}"
+
+
+def _steered(event: sessions.MessageSteered) -> tuple[str, str, str]:
+    return "info", "message steered", f"{event.message.sender}: {_clip(event.message.text)}"
+
+
+def _dropped(event: sessions.MessageDropped) -> tuple[str, str, str]:
+    why = f" ({_clip(event.reason)})" if event.reason else ""
+    return "warn", "message dropped", f"{_clip(event.message.text)}{why}"
+
+
+def _opened(event: sessions.SessionOpened) -> tuple[str, str, str]:
+    source = event.session.source
+    return "good", "session opened", f"{source.platform} {source.kind.value} {_clip(source.chat_name or source.chat)}"
+
+
+def _run_started(event: sessions.RunStarted) -> tuple[str, str, str]:
+    run = event.session.run
+    if run is None:
+        return "info", "run started", event.session.agent
+    again = f", attempt {run.attempt}" if run.attempt > 1 else ""
+    return "info", "run started", f"{event.session.agent}, {len(run.message_ids)} message(s){again}"
+
+
+def outcome_words(outcome: RunOutcome) -> str:
+    """How a run ended, in one line."""
+    words = f"{outcome.stop.value.replace('_', ' ')} after {outcome.duration_s:.1f} s"
+    return f"{words}: {_clip(outcome.error)}" if outcome.error else words
+
+
+def _run_ended(event: sessions.RunEnded) -> tuple[str, str, str]:
+    level = "good" if event.outcome.stop.is_answer else "warn" if event.outcome.stop.value == "cancelled" else "fail"
+    return level, "run ended", outcome_words(event.outcome)
+
+
+def _interrupted(event: sessions.SessionInterrupted) -> tuple[str, str, str]:
+    return "warn", "interrupt asked", _clip(event.reason) or "no reason given"
+
+
+def _reset(event: sessions.SessionReset) -> tuple[str, str, str]:
+    dropped = f", {event.dropped} queued dropped" if event.dropped else ""
+    return "warn", "session reset", f"epoch {event.session.epoch}{dropped} {_clip(event.reason)}".rstrip()
+
+
+def _active(event: sessions.SessionActive) -> tuple[str, str, str]:
+    return "info", "session active", event.session.state.value
+
+
+def _output(event: sessions.RunOutput) -> tuple[str, str, str]:
+    return "info", "run output", _clip(event.text)
+
+
+def _entry(event: sessions.EntryAdded) -> tuple[str, str, str]:
+    entry = event.entry
+    if entry.tool is not None:
+        level = "fail" if entry.tool.status.value == "failed" else "info"
+        return level, "tool " + entry.tool.status.value, _clip(entry.tool.title)
+    return "info", entry.kind.value, _clip(entry.text)
+
+
+def _asked(event: approvals.ApprovalAsked) -> tuple[str, str, str]:
+    return "warn", "approval asked", _clip(event.approval.title)
+
+
+def _decided(event: approvals.ApprovalDecided) -> tuple[str, str, str]:
+    approval = event.approval
+    why = f" ({_clip(approval.reason)})" if approval.reason else ""
+    return "good", "approval " + approval.state.value, f"by {approval.decided_by}: {_clip(approval.title)}{why}"
+
+
+def _expired(event: approvals.ApprovalExpired) -> tuple[str, str, str]:
+    return "warn", "approval expired", _clip(event.approval.title)
+
+
+def _withdrawn(event: approvals.ApprovalWithdrawn) -> tuple[str, str, str]:
+    return "info", "approval withdrawn", _clip(event.approval.title)
+
+
+def _delivery(level: str, kind: str) -> Callable[[Any], tuple[str, str, str]]:
+    def words(event: Any) -> tuple[str, str, str]:
+        delivery = event.delivery
+        detail = f": {_clip(delivery.error)}" if delivery.error else ""
+        return level, kind, f"{delivery.platform} attempt {delivery.attempt}{detail}"
+
+    return words
+
+
+def _platform(level: str, kind: str) -> Callable[[Any], tuple[str, str, str]]:
+    def words(event: Any) -> tuple[str, str, str]:
+        platform = event.platform
+        return level, kind, _clip(platform.last_error or platform.address or platform.kind)
+
+    return words
+
+
+def _core_started(event: system.CoreStarted) -> tuple[str, str, str]:
+    cut = f", {event.recovered_runs} run(s) of the last start were cut off" if event.recovered_runs else ""
+    return "good", "core started", f"start {event.boot}, {event.queued} queued{cut}"
+
+
+def _shutdown(event: system.ShutdownStarted) -> tuple[str, str, str]:
+    return "warn", "shutdown started", _clip(event.reason) or "no reason given"
+
+
+def _alarm(event: system.AlarmRaised) -> tuple[str, str, str]:
+    return "fail", "alarm", f"{event.what}: {_clip(event.error)}"
+
+
+_WORDS: dict[type[Event], Callable[[Any], tuple[str, str, str]]] = {
+    sessions.SessionOpened: _opened,
+    sessions.MessageQueued: _said,
+    sessions.MessageRefused: _refused,
+    sessions.MessageSteered: _steered,
+    sessions.MessageDropped: _dropped,
+    sessions.RunStarted: _run_started,
+    sessions.SessionActive: _active,
+    sessions.RunOutput: _output,
+    sessions.EntryAdded: _entry,
+    sessions.RunEnded: _run_ended,
+    sessions.SessionInterrupted: _interrupted,
+    sessions.SessionReset: _reset,
+    approvals.ApprovalAsked: _asked,
+    approvals.ApprovalDecided: _decided,
+    approvals.ApprovalExpired: _expired,
+    approvals.ApprovalWithdrawn: _withdrawn,
+    deliveries.DeliveryQueued: _delivery("info", "delivery queued"),
+    deliveries.DeliverySent: _delivery("good", "delivery sent"),
+    deliveries.DeliveryRetrying: _delivery("warn", "delivery retry"),
+    deliveries.DeliveryDied: _delivery("fail", "delivery dead"),
+    deliveries.DeliveryDropped: _delivery("warn", "delivery dropped"),
+    platforms.PlatformConnected: _platform("good", "platform up"),
+    platforms.PlatformDisconnected: _platform("fail", "platform down"),
+    platforms.PlatformActive: _platform("info", "platform active"),
+    system.CoreStarted: _core_started,
+    system.ShutdownStarted: _shutdown,
+    system.AlarmRaised: _alarm,
+}
+
+
+def worded_events() -> frozenset[type[Event]]:
+    """The events that have words of their own; any other is shown by its name."""
+    return frozenset(_WORDS)
+
+
+def event_line(record: Record) -> EventLine:
+    """The line of a record. An event without words is shown by its name, never dropped."""
+    words = _WORDS.get(type(record.event))
+    level, kind, text = words(record.event) if words else ("info", type(record.event).__name__, "")
+    return EventLine(record.seq, record.at, level, kind, record.subject, record.actor.name, text)

@@ -1,0 +1,216 @@
+"""What needs a human now, worst first, one line for each cause (pure)."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from console import text
+from console.mirror import Mirror
+from console.session_words import is_quiet, silent_s
+from core.api.approvals import ApprovalView
+from core.api.platforms import PlatformState
+from core.api.runs import Phase
+from core.api.sessions import SessionState, SessionView
+
+_SINGLE_LIMIT = 4
+_APPROVAL_LIMIT = 40
+_SCAN_LIMIT = 500
+
+
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to look at.
+
+    id: unique, the same for as long as the cause is. place, argument: where Enter leads.
+    tone: needs or failing. subject: session, platform or part. age_s: since when; None when
+    nobody knows. key: what settles it.
+    """
+
+    id: str
+    kind: str
+    tone: str
+    subject: str
+    text: str
+    place: str
+    argument: str = ""
+    age_s: float | None = None
+    key: str = "enter"
+
+
+def needs(mirror: Mirror, now: float) -> list[Need]:
+    """Everything that waits for the operator or went wrong."""
+    return [
+        *_problems(mirror),
+        *_platforms(mirror, now),
+        *_approvals(mirror, now),
+        *_waiting(mirror, now),
+        *_stuck(mirror, now),
+        *_failed(mirror, now),
+        *_dead(mirror, now),
+    ]
+
+
+def _problems(mirror: Mirror) -> Iterable[Need]:
+    health = mirror.health
+    for place, problem in enumerate(health.problems if health else ()):
+        yield Need(
+            id=f"problem:{place}", kind="core", tone="failing", subject="core", text=text.clean(problem), place="vitals"
+        )
+
+
+def _platforms(mirror: Mirror, now: float) -> Iterable[Need]:
+    for platform in sorted(mirror.platforms.values(), key=lambda item: item.name):
+        if platform.state is PlatformState.DOWN:
+            yield Need(
+                id=f"platform:{platform.name}",
+                place="platforms",
+                argument=platform.name,
+                kind="down",
+                tone="failing",
+                subject=text.clean(platform.name),
+                text=text.clean(platform.last_error) or f"{platform.kind} is down",
+                age_s=mirror.age_s(platform.since, now),
+            )
+
+
+def approval_words(mirror: Mirror, approval: ApprovalView, now: float) -> str:
+    """What an approval asks, how long it is open and what waits behind it."""
+    behind = mirror.queue_of(approval.session_id)
+    words = [text.clean(approval.title)]
+    if approval.deadline is not None:
+        left_s = approval.deadline.mono - mirror.core_mono(now)
+        words.append(f"expires in {text.age(left_s)}" if left_s > 0 else "expired")
+    if behind:
+        words.append(f"{behind} behind")
+    return "  ".join(words)
+
+
+def _approvals(mirror: Mirror, now: float) -> Iterable[Need]:
+    waiting = mirror.open_approvals
+    for approval in waiting[:_APPROVAL_LIMIT]:
+        yield Need(
+            id=f"approval:{approval.id}",
+            place="approvals",
+            argument=approval.id,
+            kind="approve",
+            tone="needs",
+            subject=approval.session_id,
+            text=approval_words(mirror, approval, now),
+            age_s=mirror.age_s(approval.asked, now),
+            key="A",
+        )
+    if len(waiting) > _APPROVAL_LIMIT:
+        more = len(waiting) - _APPROVAL_LIMIT
+        yield Need(
+            id="approvals",
+            kind="approve",
+            tone="needs",
+            subject=f"{more} more",
+            text="approvals wait",
+            place="approvals",
+        )
+
+
+def _views(mirror: Mirror, state: SessionState) -> list[SessionView]:
+    return [mirror.sessions[key] for key in mirror.index.in_state(state, _SCAN_LIMIT)]
+
+
+def _waiting(mirror: Mirror, now: float) -> Iterable[Need]:
+    asking = [
+        view
+        for view in _views(mirror, SessionState.WAITING)
+        if view.run is not None and view.run.phase is Phase.CLARIFY and mirror.approval_of(view.id) is None
+    ]
+    for view in asking[:_SINGLE_LIMIT]:
+        yield _session(mirror, view, now, "asks", "needs", "the agent waits for an answer from the chat")
+    yield from _rest(asking, "state:waiting", "asks", "needs", "more sessions wait for an answer from the chat")
+
+
+def _stuck(mirror: Mirror, now: float) -> Iterable[Need]:
+    stopping = [
+        view
+        for view in _views(mirror, SessionState.INTERRUPTING)
+        if mirror.state_age_s(view, now) > _STOPPING_LIMIT_S and view.run is not None
+    ]
+    for view in stopping[:_SINGLE_LIMIT]:
+        yield _session(mirror, view, now, "stopping", "failing", "was told to stop and has not")
+    quiet: list[tuple[SessionView, float]] = []
+    for view in _views(mirror, SessionState.RUNNING):
+        run = view.run
+        if run is not None and is_quiet(run, lambda mark: mirror.age_s(mark, now)):
+            quiet.append((view, silent_s(run, lambda mark: mirror.age_s(mark, now))))
+    for view, silence_s in quiet[:_SINGLE_LIMIT]:
+        run = view.run
+        limit_s = run.stall_limit_s if run else 0.0
+        words = f"silent {text.age(silence_s)} of {text.age(limit_s)} allowed"
+        yield _session(mirror, view, now, "silent", "needs", words)
+    yield from _rest([view for view, _ in quiet], "state:running wait>1m", "silent", "needs", "more runs are silent")
+
+
+_STOPPING_LIMIT_S = 10.0
+
+
+def _failed(mirror: Mirror, now: float) -> Iterable[Need]:
+    causes: dict[str, list[SessionView]] = {}
+    for view in _views(mirror, SessionState.FAILED):
+        outcome = view.last_outcome
+        cause = text.clean(outcome.error or outcome.code or outcome.stop.value) if outcome else "unknown"
+        causes.setdefault(cause, []).append(view)
+    for cause, views in sorted(causes.items(), key=lambda item: -len(item[1])):
+        if len(views) == 1:
+            yield _session(mirror, views[0], now, "failed", "failing", cause)
+            continue
+        yield Need(
+            id=f"failed:{cause}",
+            place="sessions",
+            argument="state:failed",
+            kind="failed",
+            tone="failing",
+            subject=f"{len(views)} sessions",
+            text=f"one cause: {cause}",
+            age_s=min(mirror.state_age_s(view, now) for view in views),
+        )
+
+
+def _dead(mirror: Mirror, now: float) -> Iterable[Need]:
+    causes: dict[tuple[str, str], list[float]] = {}
+    for delivery in mirror.dead_deliveries:
+        cause = (str(delivery.platform), text.clean(delivery.error) or "no reason given")
+        causes.setdefault(cause, []).append(mirror.age_s(delivery.created, now))
+    for (platform, error), ages in sorted(causes.items(), key=lambda item: -len(item[1])):
+        noun = "answer" if len(ages) == 1 else "answers"
+        yield Need(
+            id=f"dead:{platform}:{error}",
+            place="deliveries",
+            kind="dead",
+            tone="failing",
+            subject=text.clean(platform),
+            text=f"{len(ages)} {noun} not delivered: {error}",
+            age_s=max(ages),
+        )
+
+
+def _session(mirror: Mirror, view: SessionView, now: float, kind: str, tone: str, words: str) -> Need:
+    return Need(
+        id=f"session:{view.id}",
+        place="session",
+        argument=view.id,
+        kind=kind,
+        tone=tone,
+        subject=view.id,
+        text=words,
+        age_s=mirror.state_age_s(view, now),
+    )
+
+
+def _rest(views: list[SessionView], where: str, kind: str, tone: str, words: str) -> Iterable[Need]:
+    more = len(views) - _SINGLE_LIMIT
+    if more > 0:
+        yield Need(
+            id=f"more:{kind}",
+            kind=kind,
+            tone=tone,
+            subject=f"{more} more",
+            text=words,
+            place="sessions",
+            argument=where,
+        )

@@ -1,0 +1,390 @@
+"""One session: what was said, what happened, what waits, all facts, and the raw view."""
+
+from typing import ClassVar
+
+from console import text
+from console.event_line import event_line
+from console.glyphs import badge
+from console.mirror import Changes
+from console.screens.base import Rows, Stage, Target, View, gone_row, version
+from console.screens.events import log_line
+from console.screens.raw import raw_fields
+from console.session_facts import Fact, all_facts, approval_facts, message_words, peek, queue_words
+from console.session_index import who
+from console.session_words import doing
+from console.transcript_items import entry_items, queued_messages, tail_items
+from console.watched import WatchedSession
+from console.widgets.badge import badge_cell
+from console.widgets.status_bar import Part
+from console.widgets.table import Column, Row
+from console.widgets.transcript_body import TranscriptItem
+from core.api.approvals import ApprovalState, ApprovalView
+from core.api.base import EntryId, SessionId
+from core.api.sessions import MessageView, SessionView
+from core.api.system import EventPage, ListEvents
+from core.api.transcripts import ReadTranscript, TranscriptPage
+
+TABS = ("transcript", "timeline", "inputs", "state", "raw")
+_PANE = {"transcript": "transcript", "timeline": "log", "inputs": "table", "state": "fields", "raw": "page"}
+_ASK_PERIOD_S = 0.3
+
+
+class SessionDetailView(View):
+    """Five tabs over one session."""
+
+    place = "session"
+    has_wide_detail = True
+    detail_rows = 0
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("kind", "KIND", 9),
+        Column("what", "WHAT", 24, flex=True),
+        Column("from", "FROM", 10),
+        Column("age", "AGE", 6, align="right"),
+        Column("state", "STATE", 18),
+    )
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage)
+        self.session_id = ""
+        self.tab = "transcript"
+        self.rows = Rows(self._row)
+        self._seen = (-1, -1)
+        self._tail: list[TranscriptItem] = []
+        self._asked_at = float("-inf")
+        self._timeline_total = 0
+        self._is_asking_earlier = False
+        self.decide_key = "A"
+
+    @property
+    def panes(self) -> tuple[str, ...]:
+        """The widget of the tab."""
+        return (_PANE[self.tab],)
+
+    @property
+    def view(self) -> SessionView | None:
+        """The session as last heard of."""
+        return self.mirror.sessions.get(self.session_id)
+
+    @property
+    def watched(self) -> WatchedSession | None:
+        """Its books."""
+        watched = self.mirror.watched
+        return watched if watched is not None and watched.session_id == self.session_id else None
+
+    @property
+    def approval(self) -> ApprovalView | None:
+        """The decision that it waits for."""
+        return self.mirror.approval_of(self.session_id)
+
+    def enter(self, argument: str) -> None:
+        """Show a session; "" the one of before."""
+        if argument and argument != self.session_id:
+            self.session_id = argument
+            self.tab = "transcript"
+        self.mirror.watch(SessionId(self.session_id))
+        self._seen, self._tail = (-1, -1), []
+        self._asked_at = float("-inf")
+        self._show_tab()
+        self._ask_if_stale()
+
+    def leave(self) -> None:
+        """Nobody looks at it any more."""
+        self.mirror.watch(None)
+        self.stage.transcript.set_lines([])
+        self.stage.transcript.set_live(None)
+
+    def back(self) -> bool:
+        """From a tab to the transcript, then out."""
+        if self.tab != "transcript":
+            self.show_tab("transcript")
+            return True
+        return False
+
+    def show_tab(self, name: str) -> None:
+        """Another tab."""
+        if name != self.tab:
+            self.tab = name
+            self.stage.go("session", self.session_id)
+
+    def _show_tab(self) -> None:
+        if self.tab == "timeline":
+            self._enter_timeline()
+        elif self.tab == "inputs":
+            self.rows.put(self._inputs())
+            self.stage.table.set_columns(self.COLUMNS)
+            self.stage.table.set_source(self.rows)
+            self.stage.table.empty_text = "Nothing waits in this session: no queued message, no decision."
+        self._draw()
+
+    # -- what changed --------------------------------------------------------
+
+    def refresh(self, changes: Changes) -> None:
+        """Redraw the tab when it is about this session."""
+        self._ask_if_stale()
+        if changes.has_watched or changes.is_whole or self.session_id in changes.sessions:
+            self._draw()
+        elif self.tab == "timeline" and changes.event_count:
+            self._draw_timeline()
+
+    def tick(self) -> None:
+        """Ages are another."""
+        self._ask_if_stale()
+        if self.tab == "state":
+            self._draw_state()
+        elif self.tab == "inputs":
+            self.stage.table.refresh_rows(None)
+        self._draw_detail()
+
+    def _ask_if_stale(self) -> None:
+        watched, feed = self.watched, self.stage.feed
+        if watched is None or feed is None or watched.error:
+            return
+        now = self.stage.now()
+        if (watched.is_stale or not watched.is_loaded) and now - self._asked_at >= _ASK_PERIOD_S:
+            self._asked_at = now
+            feed.ask_watched()
+
+    def _draw(self) -> None:
+        draw = {
+            "transcript": self._draw_transcript,
+            "timeline": self._draw_timeline,
+            "inputs": self._draw_inputs,
+            "state": self._draw_state,
+            "raw": self._draw_raw,
+        }
+        draw[self.tab]()
+        self._draw_detail()
+
+    def _draw_transcript(self) -> None:
+        watched, pane = self.watched, self.stage.transcript
+        if watched is None:
+            return
+        approval = self.approval
+        tail = tail_items(watched, approval, self.decide_key)
+        if self._seen[0] != watched.reloads:
+            watched.take_added()
+            pane.set_lines([*entry_items(watched.entries.values()), *tail])
+        else:
+            added = watched.take_added()
+            if added or tail != self._tail:
+                for item in self._tail:
+                    pane.remove_item(item.id)
+                pane.append([*entry_items(added), *tail])
+        self._tail = tail
+        self._seen = (watched.reloads, watched.version)
+        self._draw_live(watched)
+
+    def _draw_live(self, watched: WatchedSession) -> None:
+        view, pane = self.view, self.stage.transcript
+        if watched.answer.run_id is None or view is None or view.run is None:
+            pane.set_live(None)
+        elif watched.answer.length:
+            words = watched.answer.text
+            pane.set_live(
+                words if watched.answer.is_whole else f"(its beginning is not here) {words}", author=view.agent
+            )
+        elif watched.thought.length:
+            pane.set_live(watched.thought.text, author="thinks")
+        else:
+            pane.set_live(None)
+
+    def _enter_timeline(self) -> None:
+        log = self.stage.log
+        log.clear_lines()
+        log.set_filter("")
+        log.set_follow(True)
+        self._timeline_total = self.mirror.event_total
+        self.stage.ask(ListEvents(subject=self.session_id, limit=500), self._timeline_came)
+
+    def _timeline_came(self, page: EventPage) -> None:
+        if self.tab != "timeline":
+            return
+        last = page.records[-1].seq if page.records else 0
+        self.stage.log.clear_lines()
+        self.stage.log.extend(log_line(event_line(record)) for record in page.records)
+        self.stage.log.extend(
+            log_line(line) for line in self.mirror.events if line.seq > last and line.subject == self.session_id
+        )
+        self._timeline_total = self.mirror.event_total
+
+    def _draw_timeline(self) -> None:
+        new = self.mirror.event_total - self._timeline_total
+        self._timeline_total = self.mirror.event_total
+        if new > 0:
+            lines = [line for line in self.mirror.last_events(new) if line.subject == self.session_id]
+            self.stage.log.extend(log_line(line) for line in lines)
+
+    def _draw_inputs(self) -> None:
+        if self.rows.put(self._inputs()):
+            self.stage.table.order_changed()
+        self.stage.table.refresh_rows(None)
+
+    def _draw_state(self) -> None:
+        view = self.view
+        if view is None:
+            self.stage.fields.set_fields([("", "this session is not known (yet)", "stale")])
+            return
+        facts = all_facts(view, self.stage.age_s, use_ascii=self.stage.use_ascii)
+        watched = self.watched
+        if watched is not None and watched.error:
+            facts.insert(0, ("core says", text.clean(watched.error), "failing"))
+        self.stage.fields.set_fields(facts)
+
+    def _draw_raw(self) -> None:
+        self.stage.page.set_fields(raw_fields(self.view))
+
+    def _draw_detail(self) -> None:
+        view = self.view
+        if view is None:
+            self.stage.detail.set_fields([])
+            return
+        approval = self.approval
+        facts = peek(view, approval, self.stage.age_s, use_ascii=self.stage.use_ascii)
+        if approval is not None:
+            facts += approval_facts(approval, self.stage.age_s, behind=view.queue_depth)
+        self.stage.detail.set_fields(facts)
+
+    # -- inputs --------------------------------------------------------------
+
+    def _inputs(self) -> list[str]:
+        watched = self.watched
+        asked = sorted(
+            (item for item in self.mirror.approvals.values() if item.session_id == self.session_id),
+            key=lambda item: (item.state is not ApprovalState.OPEN, -item.asked.at),
+        )
+        waiting = queued_messages(watched) if watched else []
+        running = [str(item.id) for item in watched.messages.values()] if watched else []
+        ids = [f"message:{item.id}" for item in waiting]
+        busy = [f"message:{item}" for item in running if f"message:{item}" not in ids]
+        is_open = [f"approval:{item.id}" for item in asked if item.state is ApprovalState.OPEN]
+        closed = [f"approval:{item.id}" for item in asked if item.state is not ApprovalState.OPEN]
+        return [*is_open, *busy, *ids, *closed]
+
+    def _row(self, row_id: str) -> Row:
+        noun, _, key = row_id.partition(":")
+        if noun == "approval":
+            approval = self.mirror.approvals.get(key)
+            return self._approval_row(row_id, approval) if approval else gone_row(row_id, len(self.COLUMNS))
+        watched = self.watched
+        message = watched.messages.get(key) if watched else None
+        return self._message_row(row_id, message) if message else gone_row(row_id, len(self.COLUMNS))
+
+    def _approval_row(self, row_id: str, view: ApprovalView) -> Row:
+        age_s = self.stage.age_s(view.asked)
+        sign = badge(view.state, use_ascii=self.stage.use_ascii)
+        tone = "strong" if view.state is ApprovalState.OPEN else "quiet"
+        cells = ("decision", (text.clean(view.title), tone), text.clean(view.agent), text.age(age_s), badge_cell(sign))
+        return Row(row_id, cells, version(view.version, int(age_s)))
+
+    def _message_row(self, row_id: str, view: MessageView) -> Row:
+        age_s = self.stage.age_s(view.received)
+        words = f"{view.state.value}, {view.effective_mode.value}"
+        cells = (view.voice.value, text.clean(view.text), text.clean(view.sender), text.age(age_s), words)
+        return Row(row_id, cells, version(view.state, view.attempt, int(age_s)))
+
+    # -- lines above ---------------------------------------------------------
+
+    def crumb(self) -> tuple[list[Part], list[Part]]:
+        """Where we are: the session, its people, platform and agent."""
+        left: list[Part] = [("sessions >", "quiet"), (text.clean(self.session_id), "strong")]
+        view = self.view
+        if view is not None:
+            left += [(text.clean(who(view)), "plain"), (f"{text.clean(view.source.platform)} > {view.agent}", "quiet")]
+        is_following = self.stage.log.is_following if self.tab == "timeline" else self.stage.transcript.is_following
+        if self.tab not in {"transcript", "timeline"}:
+            return left, []
+        return left, [("follow on", "well") if is_following else ("follow off, f", "needs")]
+
+    def extra_lines(self) -> list[list[Part]]:
+        """The facts that count most, and the tabs."""
+        return [self._facts_line(), self._tabs_line()]
+
+    def _facts_line(self) -> list[Part]:
+        view = self.view
+        if view is None:
+            return [("not known yet", "stale")]
+        sign = badge(view.state, use_ascii=self.stage.use_ascii)
+        wait = text.age(self.mirror.state_age_s(view, self.stage.now()))
+        parts: list[Part] = [
+            (f"{sign.text} {wait}", sign.tone),
+            (doing(view, self.approval, self.stage.age_s), "plain"),
+        ]
+        if view.queue_depth:
+            parts.append((f"queue {queue_words(view, self.stage.age_s)}", "needs"))
+        if view.unsent:
+            parts.append((f"{view.unsent} unsent", "needs"))
+        return parts
+
+    def _tabs_line(self) -> list[Part]:
+        counts = {"inputs": len(self._inputs_open())}
+        parts: list[Part] = []
+        for place, name in enumerate(TABS, 1):
+            count = f"({counts[name]})" if counts.get(name) else ""
+            label = f"{place} {name}{count}"
+            parts.append((f"[{label}]", "accent") if name == self.tab else (f" {label} ", "quiet"))
+        return parts
+
+    def _inputs_open(self) -> list[str]:
+        watched = self.watched
+        waiting = [str(item.id) for item in queued_messages(watched)] if watched else []
+        return waiting + ([str(self.approval.id)] if self.approval else [])
+
+    # -- acts ----------------------------------------------------------------
+
+    def target(self) -> Target:
+        """The session, and what is under the cursor in it."""
+        row_id = self.stage.table.cursor_id if self.tab == "inputs" else None
+        if self.tab == "transcript":
+            row_id = self.stage.transcript.cursor_id
+        noun, _, key = (row_id or "").partition(":")
+        approval = self.approval
+        return Target(
+            session_id=self.session_id,
+            message_id=key if noun == "message" else "",
+            approval_id=key if noun == "approval" else str(approval.id) if approval else "",
+        )
+
+    def act(self, action_id: str) -> bool:
+        """Tabs and following."""
+        if action_id.startswith("session.tab_"):
+            self.show_tab(action_id.removeprefix("session.tab_"))
+            return True
+        if action_id == "obj.raw":
+            self.show_tab("raw")
+            return True
+        if action_id == "log.follow":
+            pane = self.stage.log if self.tab == "timeline" else self.stage.transcript
+            pane.set_follow(not pane.is_following)
+            return True
+        return False
+
+    def ask_earlier(self) -> None:
+        """The operator came to the first entry that is there."""
+        watched = self.watched
+        if watched is None or not watched.has_earlier or self._is_asking_earlier or not watched.entries:
+            return
+        self._is_asking_earlier = True
+        first = next(iter(watched.entries))
+        query = ReadTranscript(session_id=SessionId(self.session_id), before=EntryId(first), limit=200)
+        self.stage.ask(query, self._earlier_came)
+
+    def _earlier_came(self, page: TranscriptPage) -> None:
+        self._is_asking_earlier = False
+        watched = self.watched
+        if watched is not None and page.session_id == self.session_id:
+            self.stage.transcript.prepend(entry_items(watched.load_earlier(page)))
+
+    def raw(self) -> object | None:
+        """The session."""
+        return self.view
+
+    def message(self, message_id: str) -> MessageView | None:
+        """A message of this session that is not answered yet."""
+        return self.watched.messages.get(message_id) if self.watched else None
+
+    def message_facts(self, message: MessageView) -> list[Fact]:
+        """A message, for a dialog."""
+        return [
+            ("message", text.clean(message.text), "strong"),
+            ("", message_words(message, self.stage.age_s), "plain"),
+        ]

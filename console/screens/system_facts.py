@@ -1,0 +1,137 @@
+"""The core, its parts and its rates as lines of facts."""
+
+from collections.abc import Iterable
+
+from console import text
+from console.event_line import EventLine
+from console.glyphs import badge
+from console.mirror import Mirror
+from console.screens.base import Stage
+from console.session_facts import Fact
+from console.widgets.meter import spark
+from core.api.deliveries import DeliveryState
+from core.api.sessions import SessionState
+
+_ORDER = (
+    SessionState.RUNNING,
+    SessionState.WAITING,
+    SessionState.QUEUED,
+    SessionState.FAILED,
+    SessionState.INTERRUPTING,
+    SessionState.IDLE,
+)
+_SPARK_WIDTH = 24
+_LATEST_LINES = 40
+_PLATFORM_LIMIT = 12
+LATE_LAG_S = 0.25
+
+
+def system_facts(stage: Stage) -> list[Fact]:
+    """Sessions, queues, deliveries, platforms, agents, rates, core: one line each."""
+    mirror = stage.mirror
+    facts: list[Fact] = [("-- system", "", ""), ("sessions", _sessions(stage), "plain")]
+    if mirror.health is not None:
+        facts.append(_queues(mirror))
+    facts += [("deliveries", *_deliveries(mirror)), *_platforms(stage), *_agents(mirror), *_rates(stage)]
+    return [*facts, *core_facts(stage)]
+
+
+def _sessions(stage: Stage) -> str:
+    mirror = stage.mirror
+    counts = mirror.counts
+    loaded, total = len(mirror.sessions), mirror.session_total
+    words = [text.count(total) if loaded >= total else f"{text.count(loaded)} of {text.count(total)} loaded"]
+    for state in _ORDER:
+        if counts[state.value]:
+            sign = badge(state, use_ascii=stage.use_ascii)
+            words.append(f"{sign.glyph} {text.count(counts[state.value])} {sign.word}")
+    return "   ".join(words)
+
+
+def _queues(mirror: Mirror) -> Fact:
+    health = mirror.health
+    queued = health.queued_count if health else 0
+    waiting = len(mirror.open_approvals)
+    return "waiting", f"{text.count(queued)} messages in queues   {waiting} decisions open", "plain"
+
+
+def _deliveries(mirror: Mirror) -> tuple[str, str]:
+    counts: dict[DeliveryState, int] = {}
+    for delivery in mirror.deliveries.values():
+        counts[delivery.state] = counts.get(delivery.state, 0) + 1
+    if not counts:
+        return "all answers arrived", "plain"
+    words = "   ".join(f"{count} {state.value}" for state, count in sorted(counts.items()))
+    return words, "failing" if counts.get(DeliveryState.DEAD) else "needs"
+
+
+def _platforms(stage: Stage) -> Iterable[Fact]:
+    views = sorted(stage.mirror.platforms.values(), key=lambda item: item.name)
+    signs = [(badge(view.state, use_ascii=stage.use_ascii), view) for view in views]
+    words = "   ".join(f"{sign.glyph} {text.clean(view.name)} {sign.word}" for sign, view in signs[:_PLATFORM_LIMIT])
+    more = f"   and {len(views) - _PLATFORM_LIMIT} more" if len(views) > _PLATFORM_LIMIT else ""
+    worst = next((sign.tone for sign, _ in signs if sign.tone == "failing"), "plain")
+    yield "platforms", (words + more) or "none configured", worst
+
+
+def _agents(mirror: Mirror) -> Iterable[Fact]:
+    words = [
+        f"{text.clean(profile.name)} {profile.busy}/{profile.limit} busy"
+        + (f", {profile.waiting} wait" if profile.waiting else "")
+        for profile in sorted(mirror.profiles.values(), key=lambda item: item.name)
+    ]
+    if words:
+        yield "agents", "   ".join(words[:8]), "plain"
+
+
+def _rates(stage: Stage) -> Iterable[Fact]:
+    rates = stage.rates
+    for name, label in (("in", "messages in"), ("out", "runs ended"), ("failed", "runs failed")):
+        bars = spark(rates.bars(name, _SPARK_WIDTH), _SPARK_WIDTH, stage.use_ascii)
+        yield label, f"{rates.per_s(name):5.1f}/s  {bars}", "plain"
+
+
+def core_facts(stage: Stage) -> list[Fact]:
+    """How the core is, by ages and measurements."""
+    mirror, now = stage.mirror, stage.now()
+    health = mirror.health
+    if health is None:
+        return [("core", "not heard of yet", "stale")]
+    lag = f"lag p99 {health.loop_lag_p99_s * 1000:.1f} ms, most {health.loop_lag_max_s * 1000:.0f} ms"
+    commit = f"commit p99 {health.commit_p99_s * 1000:.1f} ms, last {stage.age(health.last_commit)} ago"
+    if health.last_commit is None:
+        commit = "nothing stored yet"
+    up = text.age(mirror.age_s(health.started, now))
+    store = f"{text.clean(health.store_url)} {text.size(health.store_bytes)}   {commit}"
+    tone = "needs" if health.loop_lag_p99_s > LATE_LAG_S else "plain"
+    facts: list[Fact] = [
+        ("core", f"{health.version}, pid {health.pid}, up {up}   {lag}", tone),
+        ("store", store, "plain"),
+        ("http", text.clean(health.http_url) or "not up", "plain" if health.http_url else "needs"),
+    ]
+    if health.is_draining:
+        facts.insert(0, ("core", "is stopping: it takes nothing in any more", "needs"))
+    return facts
+
+
+_LEVEL_TONES = {"good": "plain", "warn": "needs", "fail": "failing", "info": "plain"}
+
+
+def latest_facts(mirror: Mirror, *, since_seq: int | None, away_s: float | None) -> list[Fact]:
+    """The newest lines of the journal that say more than daily business; or those since somebody looked."""
+    lines = [line for line in mirror.last_events(4_000) if _is_notable(line)]
+    title = "latest"
+    if since_seq is not None and away_s is not None:
+        lines = [line for line in lines if line.seq > since_seq]
+        title = f"since you looked, {text.age(away_s)}"
+    facts: list[Fact] = [(f"-- {title}", "", "")]
+    for line in lines[-_LATEST_LINES:][::-1]:
+        words = f"{text.short_id(line.subject, 18)}  {line.kind}  {text.clean(line.text)}"
+        facts.append((text.clock_time(line.at), words, _LEVEL_TONES.get(line.level, "plain")))
+    if not lines:
+        facts.append(("", "nothing out of the ordinary", "quiet"))
+    return facts
+
+
+def _is_notable(line: EventLine) -> bool:
+    return line.level in {"warn", "fail"} or line.kind in {"platform up", "core started", "session opened"}

@@ -1,0 +1,154 @@
+"""The filter language of the session list: words, key:value, age>5m (pure).
+
+A word matches anywhere in id, agent, platform, people's names, title and state. `key:value` and
+`key!=value` look at one field, several values with a comma; `age`, `wait`, `queue` and `unsent` compare
+with < and >. A minus before a word or a term turns it round. All terms must hold.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from core.api.sessions import SessionView
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TERM = re.compile(r"^(?P<key>[a-z]+)(?P<op>!=|>=|<=|:|=|>|<)(?P<value>.*)$")
+_SPAN = re.compile(r"^(?P<number>\d+(?:\.\d+)?)(?P<unit>[smhd]?)$")
+
+FIELDS = ("state", "agent", "platform", "kind", "id", "who", "phase")
+NUMBERS = ("age", "wait", "queue", "unsent")
+
+
+class Facts(NamedTuple):
+    """What a filter may look at besides the row's text. Ages are in seconds."""
+
+    view: SessionView
+    age_s: float
+    wait_s: float
+
+
+Test = Callable[[Facts], bool]
+
+
+class SessionFilter(msgspec.Struct, frozen=True):
+    """A filter that was understood, or why it was not.
+
+    states: the only states that can match, None for all; a hint that saves looking at the
+    rest. words and without: lower case. error: "" or one line; then nothing is filtered out.
+    """
+
+    text: str = ""
+    states: frozenset[str] | None = None
+    words: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    tests: tuple[Test, ...] = ()
+    uses_ages: bool = False
+    error: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every row passes."""
+        return not (self.words or self.without or self.tests or self.states is not None)
+
+
+def _fields(key: str) -> Callable[[SessionView], str]:
+    getters: dict[str, Callable[[SessionView], str]] = {
+        "state": lambda view: view.state.value,
+        "agent": lambda view: view.agent.lower(),
+        "platform": lambda view: view.source.platform.lower(),
+        "kind": lambda view: view.source.kind.value,
+        "id": lambda view: view.id.lower(),
+        "who": lambda view: f"{view.source.chat_name} {view.source.user or ''} {view.title}".lower(),
+        "phase": lambda view: view.run.phase.value if view.run else "",
+    }
+    return getters[key]
+
+
+def _numbers(key: str) -> Callable[[Facts], float]:
+    getters: dict[str, Callable[[Facts], float]] = {
+        "age": lambda facts: facts.age_s,
+        "wait": lambda facts: facts.wait_s,
+        "queue": lambda facts: float(facts.view.queue_depth),
+        "unsent": lambda facts: float(facts.view.unsent),
+    }
+    return getters[key]
+
+
+def span_s(text: str) -> float | None:
+    """Seconds of `90`, `5m`, `1.5h`; None when it is no span."""
+    match = _SPAN.match(text)
+    if match is None:
+        return None
+    return float(match["number"]) * _UNITS_S[match["unit"] or "s"]
+
+
+def _field_test(key: str, values: tuple[str, ...], *, is_negated: bool) -> Test:
+    get = _fields(key)
+    # `who` and `id` are looked for inside the field, names and states from their beginning.
+    if key in {"who", "id"}:
+        return lambda facts: any(value in get(facts.view) for value in values) != is_negated
+    return lambda facts: any(get(facts.view).startswith(value) for value in values) != is_negated
+
+
+def _number_test(key: str, sign: str, limit: float, *, is_negated: bool) -> Test:
+    get = _numbers(key)
+    if sign.startswith(">"):
+        return lambda facts: (get(facts) > limit or (sign == ">=" and get(facts) == limit)) != is_negated
+    if sign.startswith("<"):
+        return lambda facts: (get(facts) < limit or (sign == "<=" and get(facts) == limit)) != is_negated
+    return lambda facts: (get(facts) == limit) != is_negated
+
+
+def _states(values: tuple[str, ...], known: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(state for state in known if any(state.startswith(value) for value in values))
+
+
+def parse_filter(text: str, *, states: tuple[str, ...]) -> SessionFilter:
+    """The filter that a line means. `states`: all words that a state can be."""
+    words: list[str] = []
+    without: list[str] = []
+    tests: list[Test] = []
+    only: frozenset[str] | None = None
+    uses_ages = False
+    for raw in text.lower().split():
+        is_negated = raw.startswith("-") and len(raw) > 1
+        term = raw[1:] if is_negated else raw
+        match = _TERM.match(term)
+        if match is None or match["key"] not in FIELDS + NUMBERS:
+            if match is not None and match["key"].isalpha() and match["op"] != ":":
+                known = " ".join(FIELDS + NUMBERS)
+                return SessionFilter(text=text, error=f"unknown key {match['key']}: known are {known}")
+            (without if is_negated else words).append(term)
+            continue
+        key, sign, value = match["key"], match["op"], match["value"]
+        if not value:
+            continue
+        if key in NUMBERS:
+            limit = span_s(value)
+            if limit is None:
+                return SessionFilter(text=text, error=f"{key}: {value} is no number; write 90, 5m, 2h or 1d")
+            uses_ages = uses_ages or key in {"age", "wait"}
+            tests.append(_number_test(key, sign, limit, is_negated=is_negated))
+            continue
+        if sign not in {":", "=", "!="}:
+            return SessionFilter(text=text, error=f"{key} has no order; write {key}:{value}")
+        values = tuple(part for part in value.split(",") if part)
+        turned = is_negated != (sign == "!=")
+        if key == "state":
+            found = _states(values, states)
+            if not found:
+                return SessionFilter(text=text, error=f"no state is called {value}: {' '.join(states)}")
+            found = frozenset(states) - found if turned else found
+            only = found if only is None else only & found
+            continue
+        tests.append(_field_test(key, values, is_negated=turned))
+    return SessionFilter(
+        text=text,
+        states=only,
+        words=tuple(words),
+        without=tuple(without),
+        tests=tuple(tests),
+        uses_ages=uses_ages,
+    )

@@ -1,0 +1,1 @@
+"""The shell commands: one module for each noun, all over the same four verbs as the screen."""

@@ -1,0 +1,58 @@
+"""Lines for people: aligned tables and facts, with text from outside made harmless (pure)."""
+
+from collections.abc import Iterable, Sequence
+
+from console.text import age, cell_width, clean, cut, stamp
+from core.api.base import Mark
+
+GAP = "  "
+_LEAST_WIDTH = 8
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None) -> list[str]:
+    """Rows below their heading, in columns. width: cells of the terminal; None cuts nothing."""
+    cells = [[clean(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(cell_width(row[place]) for row in cells) for place in range(len(head))]
+    if width is not None:
+        _shrink(widths, width - len(GAP) * (len(widths) - 1))
+    return [GAP.join(_padded(cell, size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _shrink(widths: list[int], room: int) -> None:
+    """Take from the widest column until all fit, or none can give."""
+    while sum(widths) > room and (widest := max(widths)) > _LEAST_WIDTH:
+        place = widths.index(widest)
+        others = [size for size in widths if size < widest]
+        floor = max([_LEAST_WIDTH, *others])
+        widths[place] = max(floor if floor < widest else widest - 1, widest - (sum(widths) - room))
+
+
+def _padded(text: str, width: int) -> str:
+    short = cut(text, width)
+    return short + " " * (width - cell_width(short))
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> list[str]:
+    """Names and values, one to a line."""
+    shown = [(name, clean(str(value))) for name, value in pairs]
+    widest = max((len(name) for name, _ in shown), default=0)
+    return [f"{name.ljust(widest)}{GAP}{value}".rstrip() for name, value in shown]
+
+
+def ages(marks: Iterable[tuple[str, Mark | None]], now: Mark) -> list[str]:
+    """A table of facts with their ages and wall times; what never happened says so."""
+    rows = [
+        (name, "never", "") if mark is None else (name, age(now.mono - mark.mono), stamp(mark.at))
+        for name, mark in marks
+    ]
+    return table(("fact", "age", "at"), rows)
+
+
+def since(mark: Mark | None, now: Mark) -> str:
+    """An age for a column; "" when it never happened."""
+    return "" if mark is None else age(now.mono - mark.mono)
+
+
+def block(text: str, *, indent: str = "  ") -> list[str]:
+    """Longer text from outside, line by line, set in."""
+    return [f"{indent}{line}".rstrip() for line in clean(text, keep_newlines=True).split("\n")]

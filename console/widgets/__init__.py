@@ -1,0 +1,1 @@
+"""Reusable widgets: data in by plain methods, intent out by messages; no core, no mirror."""

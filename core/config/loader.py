@@ -1,0 +1,199 @@
+"""Typed configuration: one strict YAML file, the environment over it, and the origin of each value."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.api.errors import ConfigError
+from core.api.system import ConfigView, SettingView
+from core.config import shape
+from core.config.text import KeyPath, Tree, parse, plain_scalar
+from core.settings import Settings, WebhookSettings
+
+FILE_NAME = "config.yaml"
+SIZE_LIMIT_BYTES = 1_048_576
+ENV_PREFIX = "HERMES_CONSOLE__"
+
+
+class Config(msgspec.Struct, frozen=True):
+    """The configuration in force.
+
+    origins: for every dotted key `default`, `config.yaml:LINE` or `env NAME`.
+    """
+
+    settings: Settings
+    origins: dict[str, str]
+    file: Path
+
+    def view(self) -> ConfigView:
+        """All values with their origins; of a secret only the kind of its reference."""
+        return ConfigView(
+            file=str(self.file),
+            settings=tuple(
+                SettingView(
+                    key=".".join(path),
+                    value=shape.shown(value, hint),
+                    origin=self.origins[".".join(path)],
+                    doc=shape.doc_of(hint),
+                )
+                for path, value, hint in shape.leaves(self.settings, Settings)
+            ),
+        )
+
+
+def load(home: Path, environ: Mapping[str, str]) -> Config:
+    """Read the configuration of a home. A missing or empty file means the defaults.
+
+    Raises ConfigError for the first fault; its message says how many more there are.
+    Reads the disk: call it off the loop.
+    """
+    config, errors = check(home, environ)
+    if config is None:
+        first, *more = errors
+        if more:
+            raise ConfigError(f"{first.message} - and {len(more)} more", **first.facts)
+        raise first
+    return config
+
+
+def check(home: Path, environ: Mapping[str, str]) -> tuple[Config | None, tuple[ConfigError, ...]]:
+    """The configuration, or everything that is wrong with it."""
+    file = home / FILE_NAME
+    try:
+        return _checked(_read(file), environ, file)
+    except ConfigError as error:
+        return None, (error,)
+
+
+def _checked(tree: Tree, environ: Mapping[str, str], file: Path) -> tuple[Config | None, tuple[ConfigError, ...]]:
+    variables: dict[KeyPath, str] = {}
+
+    def place(path: KeyPath) -> tuple[str, int | None]:
+        for length in range(len(path), 0, -1):
+            if (name := variables.get(path[:length])) is not None:
+                return f"environment variable {name}", None
+            if (line := tree.lines.get(path[:length])) is not None:
+                return FILE_NAME, line
+        return FILE_NAME, None
+
+    found = shape.Check(place)
+    found.value(tree.values, Settings)
+    if not found.errors:
+        _overlay(tree.values, environ, variables, found)
+    if not found.errors and variables:
+        found.value(tree.values, Settings)
+    if found.errors:
+        return None, tuple(found.errors)
+    settings = msgspec.convert(_without_empty(tree.values, Settings), Settings, strict=True)
+    _cross_check(settings, found)
+    if found.errors:
+        return None, tuple(found.errors)
+    origins = {".".join(path): _origin(path, tree.lines, variables) for path, _, _ in shape.leaves(settings, Settings)}
+    return Config(settings, origins, file), ()
+
+
+def _read(file: Path) -> Tree:
+    try:
+        with file.open("rb") as stream:
+            body = stream.read(SIZE_LIMIT_BYTES + 1)
+    except FileNotFoundError:
+        return Tree({}, {})
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {file}: {error.strerror}", file=FILE_NAME, key="", fix="make it a file that you may read"
+        ) from error
+    if len(body) > SIZE_LIMIT_BYTES:
+        raise ConfigError(
+            f"{file} is larger than {SIZE_LIMIT_BYTES} bytes", file=FILE_NAME, key="", fix="is it the right file?"
+        )
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        # The error object holds the whole file, which must not travel with the exception.
+        raise ConfigError(
+            f"{FILE_NAME}:{line}: not UTF-8", file=FILE_NAME, line=line, key="", fix="save it as UTF-8"
+        ) from None
+    return parse(text, FILE_NAME)
+
+
+def _overlay(
+    values: dict[str, Any], environ: Mapping[str, str], variables: dict[KeyPath, str], found: shape.Check
+) -> None:
+    for name in sorted(environ):
+        if not name.startswith(ENV_PREFIX):
+            continue
+        path = tuple(part.lower() for part in name.removeprefix(ENV_PREFIX).split("__"))
+        variables[path] = name
+        hint = shape.hint_at(path, Settings)
+        if hint is None:
+            found.unknown(path, Settings)
+        elif shape.sections(hint) or shape.entries_of(hint):
+            found.fault(path, "is a section and not one value", fix=f"name a key in it: {name}__KEY")
+        else:
+            _set(values, path, _typed(environ[name], hint))
+
+
+def _typed(text: str, hint: Any) -> Any:
+    kinds = {shape.unwrapped(option)[0] for option in shape.options(hint)}
+    if str not in kinds:
+        return plain_scalar(text)
+    return None if type(None) in kinds and text in {"null", "~", ""} else text
+
+
+def _set(values: dict[str, Any], path: KeyPath, value: Any) -> None:
+    place: dict[str, Any] = values
+    for depth, name in enumerate(path[:-1], start=1):
+        if place.get(name) is None:
+            place[name] = _default_entries(path[:depth])
+        place = place[name]
+    place[path[-1]] = value
+
+
+def _default_entries(path: KeyPath) -> dict[str, Any]:
+    """What a mapping with free keys holds by default, so that a variable can change one entry of it."""
+    hint: Any = Settings
+    value: Any = Settings()
+    for name in path:
+        hint = shape.hint_at((name,), hint)
+        value = getattr(value, name, None)
+    if hint is None or value is None or shape.entries_of(hint) is None:
+        return {}
+    entries: dict[str, Any] = msgspec.to_builtins(value)
+    return entries
+
+
+def _without_empty(values: dict[str, Any], hint: Any) -> dict[str, Any]:
+    """The values without sections that have no keys, as `http:` with every line below it commented out."""
+    kept: dict[str, Any] = {}
+    for name, value in values.items():
+        below = shape.hint_at((name,), hint)
+        is_group = below is not None and bool(shape.sections(below) or shape.entries_of(below))
+        if value is None and is_group:
+            continue
+        kept[name] = _without_empty(value or {}, below) if is_group else value
+    return kept
+
+
+def _cross_check(settings: Settings, found: shape.Check) -> None:
+    known = list(settings.agents)
+
+    def agent_is_known(path: KeyPath, name: str | None) -> None:
+        if name is not None and name not in settings.agents:
+            fix = f"one of {', '.join(known)}" if known else "configure one under agents"
+            found.fault(path, f"names no agent: {name!r}", value=name, fix=fix)
+
+    agent_is_known(("default_agent",), settings.default_agent)
+    for name, platform in settings.platforms.items():
+        agent_is_known(("platforms", name, "agent"), getattr(platform, "agent", None))
+        if isinstance(platform, WebhookSettings):
+            for route_name, route in platform.routes.items():
+                agent_is_known(("platforms", name, "routes", route_name, "agent"), route.agent)
+
+
+def _origin(path: KeyPath, lines: Mapping[KeyPath, int], variables: Mapping[KeyPath, str]) -> str:
+    if path in variables:
+        return f"env {variables[path]}"
+    return f"{FILE_NAME}:{lines[path]}" if path in lines else "default"

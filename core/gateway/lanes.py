@@ -1,0 +1,180 @@
+"""All sessions: loaded when they are needed, kept while they are busy, changed in one commit with their events."""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from core.api.base import SYSTEM, Actor, EntryId, Event, MessageId, SessionId
+from core.api.errors import NotFound
+from core.api.sessions import SessionActive, SessionView
+from core.api.transcripts import EntryView
+from core.clock import Clock
+from core.gateway import rows
+from core.gateway.lane import Lane, Waiting, has_failed, rebased_view
+from core.gateway.session import Guard
+from core.journal import Journal
+from core.store.base import MUST_NOT_EXIST, Put, Store
+
+_KEPT = 10_000
+
+
+class Lanes:
+    """The sessions of this core. boot: number of this start."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        journal: Journal,
+        clock: Clock,
+        boot: int,
+        history_limit: int,
+        unsent: Callable[[SessionId], int],
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._clock = clock
+        self._boot = boot
+        self._history_limit = history_limit
+        self._unsent = unsent
+        self._lanes: OrderedDict[SessionId, Lane] = OrderedDict()
+        self.session_count = 0
+        self.failed_count = 0
+
+    async def count(self) -> None:
+        """Count what is stored; later changes are followed."""
+        self.session_count = await self._store.count(rows.SESSIONS)
+        self.failed_count = await self._store.count(rows.FAILED)
+
+    @property
+    def boot(self) -> int:
+        """Number of this start of the core."""
+        return self._boot
+
+    def in_memory(self) -> Sequence[Lane]:
+        """Lanes that have a session and are at hand."""
+        return [lane for lane in self._lanes.values() if lane.view is not None]
+
+    def find(self, session_id: SessionId) -> Lane | None:
+        """The lane if it is in memory."""
+        return self._lanes.get(session_id)
+
+    def lane(self, session_id: SessionId) -> Lane:
+        """The lane of a session, which may not exist yet. Call load() under its lock before use."""
+        lane = self._lanes.get(session_id)
+        if lane is None:
+            lane = self._lanes[session_id] = Lane(session_id)
+            self._evict()
+        else:
+            self._lanes.move_to_end(session_id)
+        return lane
+
+    async def load(self, lane: Lane) -> None:
+        """Read the session from the store once. The caller holds the lock."""
+        if lane.is_loaded:
+            return
+        row = await self._store.get(rows.session_key(lane.session_id))
+        if row is not None:
+            lane.view = rebased_view(rows.session_of(row.body), self._boot, self._clock)
+            lane.revision = row.revision
+            lane.outbound_ack = lane.view.outbound_ack
+            lane.unsent = self._unsent(lane.session_id)
+        lane.is_loaded = True
+
+    async def existing(self, session_id: SessionId) -> Lane:
+        """The lane of a session that exists. Raises NotFound."""
+        lane = self.lane(session_id)
+        async with lane.lock:
+            await self.load(lane)
+        self.view(lane)
+        return lane
+
+    def view(self, lane: Lane) -> SessionView:
+        """The session as it is. Raises NotFound when it was never written."""
+        if lane.view is None:
+            self.discard(lane)
+            raise NotFound(
+                f"no session {lane.session_id}", noun="session", id=lane.session_id, fix="see `sessions list`"
+            )
+        return lane.view
+
+    async def history(self, lane: Lane) -> Sequence[EntryView]:
+        """The newest entries of the present epoch, oldest first."""
+        if lane.history is None:
+            found = await self._store.scan(
+                rows.entries_prefix(lane.session_id), limit=max(1, self._history_limit), newest_first=True
+            )
+            entries = [rows.entry_of(row.body) for row in reversed(found)]
+            epoch = self.view(lane).epoch
+            lane.history = deque((item for item in entries if item.epoch == epoch), maxlen=self._history_limit)
+        return lane.history
+
+    async def entries(self, session_id: SessionId, before: EntryId | None, limit: int) -> list[EntryView]:
+        """The newest entries of any epoch (before one), oldest first."""
+        prefix = rows.entries_prefix(session_id)
+        after = "" if before is None else rows.entry_key(session_id, before)
+        found = await self._store.scan(prefix, after=after, limit=limit, newest_first=True)
+        return [rows.entry_of(row.body) for row in reversed(found)]
+
+    async def commit(
+        self,
+        lane: Lane,
+        *,
+        base: SessionView,
+        guard: Guard,
+        waiting: dict[MessageId, Waiting],
+        events: Callable[[SessionView], Sequence[Event]],
+        puts: Sequence[Put] = (),
+        entries: Sequence[EntryView] = (),
+        actor: Actor = SYSTEM,
+        correlation: str = "",
+    ) -> SessionView:
+        """Write the session, what belongs to it and the events about it, then make it so in memory.
+
+        The caller holds the lock. When the store refuses, nothing has changed.
+        """
+        base = msgspec.structs.replace(base, entry_count=base.entry_count + len(entries))
+        view = lane.next_view(base, guard, waiting)
+        key = rows.session_key(lane.session_id)
+        stored = msgspec.structs.replace(view, unsent=0, open_approvals=0)
+        all_puts = [
+            Put(key, rows.body_of(stored), lane.revision or MUST_NOT_EXIST),
+            *puts,
+            *(Put(rows.entry_key(lane.session_id, item.id), rows.body_of(item), MUST_NOT_EXIST) for item in entries),
+        ]
+        was_failed = lane.view is not None and has_failed(lane.view)
+        if has_failed(view) != was_failed:
+            all_puts.append(Put(rows.failed_key(lane.session_id), None if was_failed else b"{}"))
+        subject = str(lane.session_id)
+        pairs = [(subject, event) for event in events(view)]
+        committed = await self._journal.commit(all_puts, pairs, actor=actor, correlation=correlation)
+        self.session_count += lane.view is None
+        self.failed_count += has_failed(view) - was_failed
+        lane.view, lane.guard, lane.waiting = view, guard, waiting
+        lane.revision = committed.revisions[0]
+        if lane.history is not None:
+            lane.history.extend(item for item in entries if item.epoch == view.epoch)
+        lane.let_go()
+        return view
+
+    def publish(self, lane: Lane) -> None:
+        """Show the facts as they are now, without storing them."""
+        if lane.view is None:
+            return
+        lane.view = lane.next_view(lane.view, lane.guard, lane.waiting)
+        self._journal.publish(str(lane.session_id), SessionActive(session=lane.view))
+
+    def discard(self, lane: Lane) -> None:
+        """Forget a lane whose session was never written."""
+        if lane.view is None and self._lanes.get(lane.session_id) is lane:
+            del self._lanes[lane.session_id]
+
+    def _evict(self) -> None:
+        while len(self._lanes) > _KEPT:
+            for session_id, lane in self._lanes.items():
+                if not lane.is_busy:
+                    del self._lanes[session_id]
+                    break
+            else:
+                return

@@ -1,0 +1,254 @@
+"""Turns: begins a run for the head of a queue and ends it in one commit with its answer."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import msgspec
+
+from core.api.base import SYSTEM, EntryId, Event, MessageId, PlatformName, RunId
+from core.api.errors import StoreError
+from core.api.runs import Phase, RunOutcome, RunView, Stop, TurnEnded
+from core.api.sessions import MessageState, RunEnded, RunStarted, SessionView, Voice
+from core.api.transcripts import EntryKind, EntryView
+from core.clock import Clock, mark
+from core.gateway import rows
+from core.gateway.deliveries import Deliveries
+from core.gateway.lane import Lane, Live, Waiting
+from core.gateway.lanes import Lanes
+from core.gateway.outcome import outbound_text, outcome
+from core.gateway.platform import Limits, Outbound
+from core.gateway.ports import Agents
+from core.gateway.reports import Reports
+from core.gateway.session import Guard, begun, ended, may_begin
+from core.ids import IdSource
+from core.store.base import Put
+from core.supervisor import Supervisor
+
+_STORE_RETRY_S = 1.0
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """A run that begins with the commit it is part of."""
+
+    guard: Guard
+    waiting: dict[MessageId, Waiting]
+    live: Live
+    entries: tuple[EntryView, ...]
+    puts: tuple[Put, ...]
+
+
+class Turns:
+    """Runs of all sessions. problem: why an ended run could not be written yet, "" mostly."""
+
+    def __init__(
+        self,
+        *,
+        lanes: Lanes,
+        agents: Agents,
+        reports: Reports,
+        deliveries: Deliveries,
+        limits: Callable[[PlatformName], Limits | None],
+        clock: Clock,
+        ids: IdSource,
+        supervisor: Supervisor,
+    ) -> None:
+        self._lanes = lanes
+        self._agents = agents
+        self._reports = reports
+        self._deliveries = deliveries
+        self._limits = limits
+        self._clock = clock
+        self._ids = ids
+        self._supervisor = supervisor
+        self.problem = ""
+
+    def begin(self, lane: Lane, base: SessionView, guard: Guard, waiting: dict[MessageId, Waiting]) -> Begin | None:
+        """What to commit so that the head of the queue runs; None when it may not."""
+        if not may_begin(guard):
+            return None
+        run_id = RunId(self._ids.new_id())
+        following = begun(guard, run_id)
+        message_id = following.running[0]
+        head = waiting[message_id]
+        message = msgspec.structs.replace(
+            head.message, state=MessageState.RUNNING, attempt=head.message.attempt + 1, run_id=run_id
+        )
+        taken = msgspec.structs.replace(head, message=message, is_said=True)
+        entries = () if head.is_said else (self._said(base, taken, run_id),)
+        put = Put(rows.inbound_key(lane.session_id, message_id), rows.body_of(taken))
+        live = Live(self._new_run(base, run_id, message.attempt, following.running))
+        return Begin(following, {**waiting, message_id: taken}, live, entries, (put,))
+
+    def start(self, lane: Lane) -> None:
+        """Run what was committed as begun."""
+        if lane.live is not None:
+            self._supervisor.spawn(f"run:{lane.live.run.id}", self._run(lane, lane.live))
+
+    async def commit_next(self, lane: Lane, base: SessionView, guard: Guard) -> None:
+        """Begin the head of the queue in a commit of its own, if it may. The caller holds the lock."""
+        begin = self.begin(lane, base, guard, lane.waiting)
+        if begin is None:
+            return
+        await self._commit_begun(lane, base, begin)
+        self.start(lane)
+
+    async def _commit_begun(self, lane: Lane, base: SessionView, begin: Begin) -> None:
+        before, lane.live = lane.live, begin.live
+        try:
+            await self._lanes.commit(
+                lane,
+                base=base,
+                guard=begin.guard,
+                waiting=begin.waiting,
+                puts=begin.puts,
+                entries=begin.entries,
+                events=lambda view: [RunStarted(session=view, entries=begin.entries)],
+                correlation=begin.guard.running[0],
+            )
+        except BaseException:
+            lane.live = before
+            raise
+
+    def _new_run(self, base: SessionView, run_id: RunId, attempt: int, messages: tuple[MessageId, ...]) -> RunView:
+        now = mark(self._clock)
+        stall_s, total_s = self._agents.limits_s(base.agent)
+        return RunView(
+            id=run_id,
+            attempt=attempt,
+            started=now,
+            phase=Phase.ADMITTING,
+            phase_since=now,
+            message_ids=messages,
+            stall_limit_s=stall_s,
+            total_limit_s=total_s,
+        )
+
+    def _said(self, view: SessionView, waiting: Waiting, run_id: RunId) -> EntryView:
+        message = waiting.message
+        return EntryView(
+            id=EntryId(self._ids.new_id()),
+            at=self._clock.now(),
+            kind=EntryKind.NOTE if message.voice is Voice.NOTE else EntryKind.USER,
+            author=message.sender,
+            text=message.text,
+            epoch=view.epoch,
+            run_id=run_id,
+            message_id=message.id,
+        )
+
+    async def _run(self, lane: Lane, live: Live) -> None:
+        history = await self._lanes.history(lane)
+        view = self._lanes.view(lane)
+        messages = [lane.waiting[item].message for item in live.run.message_ids]
+        answered = set(live.run.message_ids)
+        stream = self._agents.run(
+            session_id=lane.session_id,
+            epoch=view.epoch,
+            agent=view.agent,
+            run_id=live.run.id,
+            attempt=live.run.attempt,
+            messages=messages,
+            history=[entry for entry in history if entry.message_id not in answered],
+        )
+        end = TurnEnded(stop=Stop.DIED, error="the agent runtime ended without a word", code="no_end")
+        async for report in stream:
+            if isinstance(report, TurnEnded):
+                end = report
+                break
+            await self._until_stored(partial(self._reports.take, lane, live, report))
+        await self._until_stored(partial(self._end, lane, live, end))
+
+    async def _until_stored(self, write: Callable[[], Awaitable[None]]) -> None:
+        # A run that cannot be written holds its lane and says why; letting go would lose the answer.
+        while True:
+            try:
+                await write()
+            except StoreError as error:
+                self.problem = f"cannot write: {error.message}"
+                await self._clock.sleep(_STORE_RETRY_S)
+            else:
+                self.problem = ""
+                return
+
+    async def _end(self, lane: Lane, live: Live, end: TurnEnded) -> None:
+        async with lane.lock:
+            if lane.guard.run_id != live.run.id:
+                return
+            answer = "".join(live.answer).strip()
+            result = outcome(live.run, end, answer=answer, now=mark(self._clock))
+            followers = [item for message in lane.guard.running for item in lane.followers.pop(message, [])]
+            try:
+                await self._commit_end(lane, live, result, answer)
+            except BaseException:
+                for message in lane.guard.running[:1]:
+                    lane.followers.setdefault(message, []).extend(followers)
+                raise
+            shown = (
+                end
+                if not result.error
+                else TurnEnded(stop=end.stop, usage=end.usage, error=result.error, code=result.code)
+            )
+            for follower in followers:
+                follower.push(shown)
+
+    async def _commit_end(self, lane: Lane, live: Live, result: RunOutcome, answer: str) -> None:
+        view = self._lanes.view(lane)
+        guard = ended(lane.guard, live.run.id)
+        done = lane.guard.running
+        waiting = {key: item for key, item in lane.waiting.items() if key not in done}
+        base = msgspec.structs.replace(
+            view,
+            last_outcome=result,
+            input_tokens=view.input_tokens + result.usage.input_tokens,
+            output_tokens=view.output_tokens + result.usage.output_tokens,
+        )
+        closing = self._reports.closing_entries(view, live, result)
+        puts = [Put(rows.inbound_key(lane.session_id, item), None) for item in done]
+        outbound = self._outbound(lane, view, outbound_text(result, answer), done[0])
+        delivery = None
+        if outbound is not None:
+            delivery, put = self._deliveries.new_delivery(outbound)
+            puts.append(put)
+        begin = self.begin(lane, base, guard, waiting)
+        entries = closing if begin is None else (*closing, *begin.entries)
+
+        def events(after: SessionView) -> list[Event]:
+            facts: list[Event] = [RunEnded(session=after, outcome=result, entries=closing)]
+            return facts if begin is None else [*facts, RunStarted(session=after, entries=begin.entries)]
+
+        before = (lane.live, lane.unsent, lane.open_approvals)
+        lane.live = None if begin is None else begin.live
+        lane.unsent += delivery is not None
+        lane.open_approvals = 0
+        try:
+            await self._lanes.commit(
+                lane,
+                base=base,
+                guard=guard if begin is None else begin.guard,
+                waiting=waiting if begin is None else begin.waiting,
+                puts=puts if begin is None else [*puts, *begin.puts],
+                entries=entries,
+                events=events,
+                actor=SYSTEM,
+                correlation=done[0],
+            )
+        except BaseException:
+            lane.live, lane.unsent, lane.open_approvals = before
+            raise
+        if delivery is not None and outbound is not None:
+            self._deliveries.send(delivery, outbound)
+        if begin is not None:
+            self.start(lane)
+
+    def _outbound(self, lane: Lane, view: SessionView, text: str, message_id: MessageId) -> Outbound | None:
+        limits = self._limits(view.source.platform)
+        if not text or limits is None or not limits.sends_answers:
+            return None
+        return Outbound(
+            delivery_id=self._deliveries.new_id(),
+            session_id=lane.session_id,
+            source=view.source,
+            text=text,
+            message_id=message_id,
+            reply_to=lane.waiting[message_id].reply_to,
+        )

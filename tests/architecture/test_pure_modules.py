@@ -1,0 +1,48 @@
+"""Singular decides, plural does: a module with a singular name does no I/O and reads no clock."""
+
+import pytest
+
+from tests.support.tree import ROOT, imported_names, python_files
+
+OUTSIDE = {
+    "asyncio", "socket", "subprocess", "time", "datetime", "random", "secrets", "threading", "os", "pathlib",
+    "sqlite3", "apsw", "httpx", "starlette", "uvicorn", "yaml", "signal", "tempfile", "shutil",
+}  # fmt: skip
+DOMAINS = ("gateway", "agents", "relay", "mailbox")
+# Singular names that are not decisions, each with its reason.
+SHELLS = {
+    "core/gateway/lane.py": "holds an event that wakes the lane's task",
+    "core/gateway/follower.py": "hands reports from one task to another",
+    "core/agents/runner.py": "a protocol that names a folder",
+}
+PURE_OF_CORE = (
+    "core/machine.py",
+    "core/backoff.py",
+    "core/handlers.py",
+    "core/settings.py",
+    "core/limiter.py",
+    "core/breaker.py",
+)
+
+
+def pure_modules() -> list[str]:
+    """Modules that may not reach outside: of the facade, of the domains, and shared ones."""
+    found: list[str] = []
+    for path in python_files("core"):
+        name = path.relative_to(ROOT).as_posix()
+        parts = name.split("/")
+        is_decision = len(parts) == 3 and parts[1] in DOMAINS and not path.stem.endswith("s") and name not in SHELLS
+        if parts[1] == "api" or is_decision or name in PURE_OF_CORE:
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("name", pure_modules())
+def test_a_pure_module_reaches_nothing_outside(name: str) -> None:
+    """No I/O, no clock, no random source, no event loop: `now` is an argument."""
+    assert imported_names(ROOT / name) & OUTSIDE == set()
+
+
+def test_exceptions_are_still_needed() -> None:
+    """A module that is listed as an exception exists and is one."""
+    assert [name for name in SHELLS if not imported_names(ROOT / name) & OUTSIDE] == []

@@ -1,0 +1,55 @@
+"""A home of its own for each test, and a shell in which an operator types commands.
+
+Fixtures: `home` is a folder with a configuration that takes any free port and lets the agent answer at once;
+`shell` runs `hermes-console ...` on it to the end; `served` is a core that `hermes-console serve` runs on it.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.shell import Shell, shell_for
+from tests.support.terminal import CONSOLE, ROOT, clean_environment
+
+CONFIG = """\
+http: {port: 0}
+core: {drain_s: 1.0}
+agents:
+  main: {runner: scripted, pace: 0}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home that exists but has never been used."""
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o700)
+    (folder / "config.yaml").write_text(CONFIG, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def shell(home: Path) -> Shell:
+    """Runs a command on the home."""
+    return shell_for(home)
+
+
+@pytest.fixture
+def served(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """A core without a screen; it has said that it is ready."""
+    process = subprocess.Popen(
+        [*CONSOLE, "--home", str(home), "serve"],
+        cwd=ROOT,
+        env=clean_environment(home.parent),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    assert process.poll() is None, said + process.stdout.read()
+    yield process
+    process.terminate()
+    process.communicate(timeout=20)

@@ -1,0 +1,42 @@
+"""What a stranger sees who types `make demo` and then presses keys."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.terminal import CONSOLE, Terminal, clean_environment
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (140, 40)])
+def test_the_demo_draws_a_busy_overview_and_follows_the_keys(tmp_path: Path, columns: int, rows: int) -> None:
+    """Overview, sessions, one session, help and the command line are a key away, and `q` ends it all."""
+    with Terminal([*CONSOLE, "demo"], columns=columns, rows=rows, env=clean_environment(tmp_path)) as terminal:
+        terminal.wait_for("NEEDS YOU")
+        terminal.wait_for("telegram")
+        terminal.press("2")
+        terminal.wait_gone("NEEDS YOU")
+        terminal.wait_for("AGENT")
+        terminal.press("enter")
+        terminal.wait_gone("AGENT")
+        terminal.press("?")
+        terminal.wait_for("interrupt run")
+        terminal.press("escape", "escape", ":")
+        terminal.press("events", "enter")
+        terminal.wait_for("RunStarted")
+        terminal.press("q")
+        assert terminal.exit_code() == 0
+
+
+def test_the_demo_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Its home is a throw-away one: neither the user's own nor a temporary folder stays."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    env = {**clean_environment(tmp_path), "TMPDIR": str(scratch)}
+    with Terminal([*CONSOLE, "demo"], env=env) as terminal:
+        terminal.wait_for("telegram")
+        terminal.press("q")
+        assert terminal.exit_code() == 0
+    assert list(scratch.iterdir()) == []
+    assert not (tmp_path / ".hermes-console").exists()

@@ -1,0 +1,153 @@
+"""The session guard holds its invariants in any history."""
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from core.api.base import MessageId, RunId
+from core.api.errors import ConflictError, NotFound, Overloaded
+from core.api.sessions import Mode
+from core.gateway.session import (
+    GUARD,
+    Guard,
+    GuardState,
+    arrival,
+    begun,
+    dropped,
+    ended,
+    held,
+    interrupted,
+    may_begin,
+    steered,
+)
+from core.machine import IllegalTransition
+
+LIMIT = 5
+
+
+class GuardHistory(RuleBasedStateMachine):
+    """Any order of arrivals, begins, ends, interrupts, drops and late ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.guard = Guard()
+        self.arrived: list[MessageId] = []
+        self.taken: list[MessageId] = []
+        self.dropped: set[MessageId] = set()
+        self.count = 0
+        self.run_count = 0
+
+    @rule(mode=st.sampled_from(list(Mode)), can_steer=st.booleans())
+    def message_arrives(self, mode: Mode, can_steer: bool) -> None:
+        self.count += 1
+        message_id = MessageId(f"m{self.count}")
+        waiting = len(self.guard.queue)
+        try:
+            placed = arrival(self.guard, message_id, mode, can_steer=can_steer, limit=LIMIT)
+        except Overloaded:
+            assert waiting == LIMIT
+            return
+        assert waiting < LIMIT
+        assert placed.position == waiting + (self.guard.state is not GuardState.IDLE)
+        assert (placed.effective_mode is mode) or placed.mode_reason
+        if placed.effective_mode is Mode.QUEUE:
+            assert placed.guard.state is self.guard.state
+        self.arrived.append(message_id)
+        self.guard = placed.guard
+
+    @precondition(lambda self: may_begin(self.guard))
+    @rule()
+    def run_begins(self) -> None:
+        self.run_count += 1
+        self.guard = begun(self.guard, RunId(f"r{self.run_count}"))
+        self.taken += self.guard.running
+
+    @precondition(lambda self: self.guard.run_id is not None)
+    @rule()
+    def run_ends(self) -> None:
+        self.guard = ended(self.guard, self.guard.run_id)
+
+    @rule()
+    def a_late_end_changes_nothing(self) -> None:
+        before = self.guard
+        with pytest.raises(ConflictError):
+            ended(self.guard, RunId("long gone"))
+        assert self.guard == before
+
+    @precondition(lambda self: self.guard.run_id is not None)
+    @rule()
+    def run_is_interrupted(self) -> None:
+        self.guard = interrupted(self.guard)
+
+    @precondition(lambda self: self.guard.state is GuardState.BUSY and self.guard.queue)
+    @rule()
+    def last_message_is_steered(self) -> None:
+        message_id = self.guard.queue[-1]
+        self.guard = steered(self.guard, message_id)
+        self.dropped.add(message_id)
+
+    @precondition(lambda self: self.guard.queue)
+    @rule(data=st.data())
+    def message_is_dropped(self, data: st.DataObject) -> None:
+        message_id = data.draw(st.sampled_from(self.guard.queue))
+        self.guard = dropped(self.guard, message_id)
+        self.dropped.add(message_id)
+
+    @rule(is_held=st.booleans())
+    def lane_is_held(self, is_held: bool) -> None:
+        self.guard = held(self.guard, is_held=is_held)
+
+    @invariant()
+    def at_most_one_run(self) -> None:
+        assert (self.guard.run_id is None) == (self.guard.state is GuardState.IDLE)
+        assert bool(self.guard.running) == (self.guard.run_id is not None)
+
+    @invariant()
+    def nothing_is_lost_or_reordered(self) -> None:
+        kept = [item for item in self.arrived if item not in self.dropped]
+        assert [item for item in (*self.taken, *self.guard.queue) if item not in self.dropped] == kept
+
+    @invariant()
+    def a_held_lane_begins_nothing(self) -> None:
+        assert not (self.guard.is_held and may_begin(self.guard))
+
+
+TestGuardHistory = GuardHistory.TestCase
+
+
+def test_a_second_run_cannot_begin_while_the_lane_is_held_by_one() -> None:
+    """The table refuses it, and nothing changes."""
+    guard = begun(Guard(queue=(MessageId("a"), MessageId("b"))), RunId("r1"))
+    with pytest.raises(IllegalTransition):
+        begun(guard, RunId("r2"))
+
+
+def test_a_message_that_does_not_wait_cannot_be_dropped() -> None:
+    """Dropping names the message that is missing."""
+    with pytest.raises(NotFound):
+        dropped(Guard(), MessageId("a"))
+
+
+def test_every_state_of_the_guard_has_a_row() -> None:
+    """The table is whole."""
+    assert set(GUARD.table) == set(GuardState)
+
+
+@pytest.mark.parametrize(
+    ("guard", "mode", "can_steer", "effective"),
+    [
+        (Guard(), Mode.INTERRUPT, True, Mode.QUEUE),
+        (Guard(), Mode.STEER, True, Mode.QUEUE),
+        (begun(Guard(queue=(MessageId("a"),)), RunId("r")), Mode.INTERRUPT, False, Mode.INTERRUPT),
+        (begun(Guard(queue=(MessageId("a"),)), RunId("r")), Mode.STEER, True, Mode.STEER),
+        (begun(Guard(queue=(MessageId("a"),)), RunId("r")), Mode.STEER, False, Mode.QUEUE),
+        (interrupted(begun(Guard(queue=(MessageId("a"),)), RunId("r"))), Mode.STEER, True, Mode.QUEUE),
+    ],
+)
+def test_a_mode_that_cannot_be_honoured_becomes_queue_with_a_reason(
+    guard: Guard, mode: Mode, can_steer: bool, effective: Mode
+) -> None:
+    """The effective mode is said, and why it differs."""
+    placed = arrival(guard, MessageId("new"), mode, can_steer=can_steer, limit=9)
+    assert placed.effective_mode is effective
+    assert bool(placed.mode_reason) == (effective is not mode)

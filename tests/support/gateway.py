@@ -1,0 +1,183 @@
+"""The gateway alone, over a store in memory and agents in the hands of a test."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from core.api.base import Actor, ActorKind, Event, PlatformName, SessionId
+from core.api.errors import ConfigError
+from core.api.sessions import ChatKind, Source
+from core.clock import Clock, SystemClock
+from core.gateway.deliveries import Deliveries
+from core.gateway.inspection import Inspection
+from core.gateway.lanes import Lanes
+from core.gateway.operations import Operations
+from core.gateway.platform import Inbound, PlatformContext
+from core.gateway.platforms import Platforms
+from core.gateway.reports import Reports
+from core.gateway.restart import Restart
+from core.gateway.sessions import Sessions
+from core.gateway.steering import Steering
+from core.gateway.turns import Turns
+from core.ids import IdSource
+from core.journal import Journal
+from core.secrets import Secret
+from core.settings import LoopbackSettings, SessionSettings, Settings
+from core.store.base import Store
+from core.store.memory import MemoryStore
+from core.supervisor import Supervisor
+from tests.support.fake_agents import FakeAgents
+
+LOCAL = PlatformName("local")
+OPERATOR = Actor(ActorKind.OPERATOR, "ana")
+
+
+class NoHttp:
+    """An HttpHost that nobody listens on."""
+
+    url = ""
+
+    def mount(self, prefix: str, app: object) -> None:
+        """Nothing is called from outside."""
+
+    def unmount(self, prefix: str) -> None:
+        """Nothing was mounted."""
+
+
+def _no_secret(reference: str) -> Secret:
+    raise ConfigError("no secrets here", key=reference)
+
+
+class Gateway:
+    """Everything of the gateway, built as the kernel builds it. boot: number of the start."""
+
+    def __init__(self, store: Store, agents: FakeAgents, *, clock: Clock, boot: int, settings: SessionSettings) -> None:
+        self.store = store
+        self.agents = agents
+        self.clock = clock
+        self.errors: list[tuple[str, Exception]] = []
+        self.journal = Journal(store, clock)
+        self.supervisor = Supervisor(clock, lambda *_: None, lambda name, error: self.errors.append((name, error)))
+        ids = IdSource(clock)
+        everything = Settings(platforms={"local": LoopbackSettings()}, sessions=settings)
+        context = PlatformContext(
+            clock=clock, ids=ids, http=NoHttp(), secret=_no_secret, api_key=None, agents=lambda: ["main"]
+        )
+        self.platforms = Platforms(
+            journal=self.journal,
+            clock=clock,
+            supervisor=self.supervisor,
+            settings=everything,
+            context=context,
+            inbox_for=lambda _: self.sessions,
+        )
+        self.deliveries = Deliveries(
+            store=store,
+            journal=self.journal,
+            clock=clock,
+            ids=ids,
+            supervisor=self.supervisor,
+            settings=everything.deliveries,
+            platforms=self.platforms,
+            random=random.Random(1).random,
+            on_settled=lambda *_: None,
+        )
+        self.lanes = Lanes(
+            store=store,
+            journal=self.journal,
+            clock=clock,
+            boot=boot,
+            history_limit=settings.history_limit,
+            unsent=self.deliveries.unsent,
+        )
+        self.turns = Turns(
+            lanes=self.lanes,
+            agents=agents,
+            reports=Reports(lanes=self.lanes, journal=self.journal, clock=clock, ids=ids),
+            deliveries=self.deliveries,
+            limits=self.platforms.limits,
+            clock=clock,
+            ids=ids,
+            supervisor=self.supervisor,
+        )
+        steering = Steering(lanes=self.lanes, agents=agents, clock=clock, ids=ids, supervisor=self.supervisor)
+        self.operations = Operations(lanes=self.lanes, turns=self.turns, steering=steering, agents=agents, clock=clock)
+        self.sessions = Sessions(
+            lanes=self.lanes,
+            turns=self.turns,
+            steering=steering,
+            agents=agents,
+            store=store,
+            journal=self.journal,
+            clock=clock,
+            ids=ids,
+            supervisor=self.supervisor,
+            settings=settings,
+            limits=self.platforms.limits,
+            agent_of=lambda _: None,
+        )
+        self.inspection = Inspection(lanes=self.lanes, store=store, journal=self.journal, clock=clock)
+        self.restart = Restart(
+            lanes=self.lanes,
+            turns=self.turns,
+            agents=agents,
+            store=store,
+            clock=clock,
+            ids=ids,
+            max_attempts=settings.max_attempts,
+        )
+
+    async def settled(self) -> None:
+        """Wait until every job has ended: what was told is then also true in memory."""
+        while self.supervisor.job_count:  # noqa: ASYNC110 - a job's end has no event of its own
+            await asyncio.sleep(0)
+
+    async def events(self) -> list[Event]:
+        """Everything that was journaled."""
+        return [record.event for record in await self.journal.read(limit=5000)]
+
+    async def until(self, kind: type[Event], count: int = 1) -> list[Event]:
+        """Wait until `count` events of a kind have been journaled."""
+        found: list[Event] = []
+        async for record in self.journal.subscribe(after=0):
+            if isinstance(record.event, kind):
+                found.append(record.event)
+                if len(found) >= count:
+                    return found
+        return found
+
+
+def inbound(text: str, *, chat: str = "8841", native_id: str = "", **more: object) -> Inbound:
+    """A message from bo in a one-to-one chat."""
+    source = Source(platform=LOCAL, kind=ChatKind.DM, chat=chat, chat_name="bo")
+    return Inbound(
+        platform=LOCAL, source=source, sender_id="bo", sender_name="Bo", text=text, native_id=native_id, **more
+    )
+
+
+SESSION = SessionId("local:dm:8841")
+
+
+@asynccontextmanager
+async def gateway(
+    store: Store | None = None,
+    agents: FakeAgents | None = None,
+    *,
+    clock: Clock | None = None,
+    boot: int = 1,
+    **settings: object,
+) -> AsyncIterator[Gateway]:
+    """A running gateway; on leaving, everything it started has ended and no job had failed."""
+    clock = clock or SystemClock()
+    built = Gateway(
+        store or MemoryStore(), agents or FakeAgents(), clock=clock, boot=boot, settings=SessionSettings(**settings)
+    )
+    await built.lanes.count()
+    await built.platforms.start()
+    try:
+        yield built
+    finally:
+        left = await built.supervisor.stop(deadline_s=5)
+    assert left == []
+    assert built.errors == []
