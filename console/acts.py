@@ -147,7 +147,7 @@ class Acts:
 
         screen = InjectScreen(
             key,
-            f"inject into {text.clean(key)} ({text.clean(view.agent)})",
+            f"{key} ({view.agent})",
             draft=self.drafts.get(key),
             preview=lambda choice: self._inject_preview(key, choice),
             keep_draft=keep,
@@ -247,7 +247,7 @@ class Acts:
         )
         choice = await self._host.ask(screen)
         if choice is not None:
-            command = ResetSession(session_id=view.id, reason="", drop_queue=choice.drop_queue)
+            command = ResetSession(session_id=view.id, reason=choice.reason, drop_queue=choice.drop_queue)
             await self._host.order(command, was_reset)
 
     async def _drop_message(self, target: Target, action: Action) -> None:

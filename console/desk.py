@@ -53,7 +53,7 @@ class CommandInput(Input):
 class DeskScreen(Screen[None]):
     """Lays the panes out for the view and the size; knows no core."""
 
-    CSS = """
+    DEFAULT_CSS = """
     DeskScreen { layout: vertical; background: $background; }
     #facts, #tabs { display: none; }
     #main { height: 1fr; layout: vertical; }
@@ -96,7 +96,7 @@ class DeskScreen(Screen[None]):
         self.detail = FieldPane(id="detail", label_width=11)
         self.notice = FieldPane(id="notice", label_width=10)
         self.result = StatusBar(id="result")
-        self.command = CommandInput(id="command", suggester=_Completion(self))
+        self.command = CommandInput(id="command", suggester=_Completion(self), compact=True)
         self.hints = HintBar(id="hints")
         self.command_kind = ":"
         self.is_noticing = False

@@ -18,6 +18,7 @@ from core.api.base import Event, Mark, Record, Seq, SessionId
 from core.api.deliveries import DeliveryState, DeliveryView
 from core.api.platforms import PlatformView
 from core.api.profiles import ProfileView
+from core.api.runs import Stop
 from core.api.sessions import SessionState, SessionView
 from core.api.system import HealthView
 
@@ -77,6 +78,7 @@ class Mirror:
         self._mono_offset_s = 0.0
         self._wall_offset_s: float | None = None
         self._asked: dict[str, set[str]] = {}
+        self._totals = {"in": 0, "out": 0, "failed": 0}
         self._apply_event = self._table()
 
     # -- snapshots -----------------------------------------------------------
@@ -162,11 +164,19 @@ class Mirror:
             self.events.append(event_line(record))
             self.event_total += 1
             self._changes.event_count += 1
+            self._count(record.event)
         apply_event = self._apply_event.get(type(record.event))
         if apply_event is not None:
             apply_event(record.event)
         if self.watched is not None and self.watched.apply(record):
             self._changes.has_watched = True
+
+    def _count(self, event: Event) -> None:
+        if isinstance(event, sessions.MessageQueued):
+            self._totals["in"] += 1
+        elif isinstance(event, sessions.RunEnded):
+            self._totals["out"] += 1
+            self._totals["failed"] += not (event.outcome.stop.is_answer or event.outcome.stop is Stop.CANCELLED)
 
     def watch(self, session_id: SessionId | None) -> WatchedSession | None:
         """Keep the books of that session, and of no other."""
@@ -190,6 +200,11 @@ class Mirror:
     def has_changes(self) -> bool:
         """Whether anything changed since the last look."""
         return bool(self._changes)
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Counts that only grow, for rates."""
+        return {"events": self.record_count, **self._totals}
 
     # -- answers -------------------------------------------------------------
 

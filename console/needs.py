@@ -15,6 +15,8 @@ from core.api.sessions import SessionState, SessionView
 _SINGLE_LIMIT = 4
 _APPROVAL_LIMIT = 40
 _SCAN_LIMIT = 500
+_STOPPING_LIMIT_S = 10.0
+_SOON_S = 600.0
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,14 +75,15 @@ def _platforms(mirror: Mirror, now: float) -> Iterable[Need]:
 
 
 def approval_words(mirror: Mirror, approval: ApprovalView, now: float) -> str:
-    """What an approval asks, how long it is open and what waits behind it."""
+    """What an approval asks, what waits behind it, and its end when that is near."""
     behind = mirror.queue_of(approval.session_id)
     words = [text.clean(approval.title)]
-    if approval.deadline is not None:
-        left_s = approval.deadline.mono - mirror.core_mono(now)
-        words.append(f"expires in {text.age(left_s)}" if left_s > 0 else "expired")
     if behind:
         words.append(f"{behind} behind")
+    if approval.deadline is not None:
+        left_s = approval.deadline.mono - mirror.core_mono(now)
+        if left_s < _SOON_S:
+            words.append(f"expires in {text.age(left_s)}" if left_s > 0 else "expired")
     return "  ".join(words)
 
 
@@ -144,9 +147,6 @@ def _stuck(mirror: Mirror, now: float) -> Iterable[Need]:
         words = f"silent {text.age(silence_s)} of {text.age(limit_s)} allowed"
         yield _session(mirror, view, now, "silent", "needs", words)
     yield from _rest([view for view, _ in quiet], "state:running wait>1m", "silent", "needs", "more runs are silent")
-
-
-_STOPPING_LIMIT_S = 10.0
 
 
 def _failed(mirror: Mirror, now: float) -> Iterable[Need]:

@@ -41,9 +41,7 @@ def options_from(
     read_only: asked for on the command line; the configuration can only add to it.
     """
     values = {setting.key: setting.value for setting in view.settings} if view else {}
-    found = {
-        name: values[_SECTION + name] for name in ("on_quit", "on_hangup", "theme") if _SECTION + name in values
-    }
+    found = {name: values[_SECTION + name] for name in ("on_quit", "on_hangup", "theme") if _SECTION + name in values}
     return msgspec.convert(
         {
             **found,

@@ -246,7 +246,11 @@ def short_id(session_id: str, width: int) -> str:
         return ""
     head_width = max(1, (width - 1) * 2 // 5)
     head = name[: _prefix_length(name, head_width)]
-    tail = name[::-1][: _prefix_length(name[::-1], max(0, width - 1 - cell_width(head)))][::-1]
+    tail = name[-(width - 1) :] if width > 1 else ""
+    while tail and cell_width(head) + 1 + cell_width(tail) > width:
+        tail = tail[1:]
+    while cell_width(f"{head}…{tail}") > width:
+        head = head[:-1]
     return f"{head}…{tail}"
 
 

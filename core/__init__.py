@@ -5,3 +5,5 @@
 `ports.py` what it needs, and the kernel joins them. Nothing here imports
 `console`, Textual or Rich.
 """
+
+__version__ = "0.1.0"

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+from core.api.errors import ConfigError
 from core.api.port import Hermes
-from core.api.system import GetHealth, HealthView
+from core.api.system import ConfigView, GetHealth, HealthView
 from core.clock import SystemClock
-from core.config import FILE_NAME, load
+from core.config import FILE_NAME, check, load
 from core.home import HomeLock, prepare, socket_path
 from core.kernel import Kernel
 from core.threaded import ThreadedHermes
@@ -58,6 +59,21 @@ def prepare_demo(home: Path) -> None:
     prepare(home)
     text = resources.files("core").joinpath("demo.yaml").read_text(encoding="utf-8")
     (home / FILE_NAME).write_text(text, encoding="utf-8")
+
+
+def attach_threaded(home: Path) -> ThreadedHermes:
+    """The same on a thread of its own, for a screen. Blocks until it is attached; stop() leaves the core running."""
+    return ThreadedHermes.start(lambda: attach(home), name="attached")
+
+
+def read_config(home: Path) -> ConfigView:
+    """The configuration of a home as a core would read it now. Raises ConfigError. Blocks."""
+    return load(home, os.environ).view()
+
+
+def config_errors(home: Path) -> tuple[ConfigError, ...]:
+    """Everything that is wrong with the configuration of a home. Blocks."""
+    return check(home, os.environ)[1]
 
 
 async def _open(home: Path) -> Kernel:

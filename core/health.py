@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
 
+from core import __version__
 from core.api.base import Mark, Seq
 from core.api.errors import InvalidInput
 from core.api.system import ConfigView, EventPage, GetConfig, GetHealth, HealthView, ListEvents, ServiceView
@@ -58,7 +58,7 @@ class Health:
         self._lag = lag
         self._gauges = gauges
         self._started: Mark = mark(clock)
-        self.version = _version()
+        self.version = __version__
 
     async def get_health(self, _query: GetHealth) -> HealthView:
         """The core's state at this moment."""
@@ -126,10 +126,3 @@ class Health:
             if service.state in {"restarting", "failed"}
         ]
         return problems
-
-
-def _version() -> str:
-    try:
-        return version("hermes-console")
-    except PackageNotFoundError:
-        return "0.1.0"

@@ -15,6 +15,7 @@ import msgspec
 
 import core
 from console.actions import ACTIONS, Action
+from console.exit_codes import Exit
 from core.api import codec, errors
 from core.machine import Machine
 
@@ -175,9 +176,9 @@ def error_tree() -> str:
 
 def exit_codes() -> str:
     """What the shell command ends with."""
-    codes = importlib.import_module("console.exit_codes").ExitCode
-    rows = ((str(code.value), code.name.lower(), met_by(code.value)) for code in codes)
-    return page("Exit codes", "A promise: a number keeps its meaning.", table(("code", "name", "meaning"), rows))
+    rows = ((str(code.value), code.meaning, met_by(code.value)) for code in Exit)
+    lead = "A promise: a number keeps its meaning. Data goes to stdout, the reason to stderr."
+    return page("Exit codes", lead, table(("code", "meaning", "errors"), rows))
 
 
 def met_by(exit_code: int) -> str:

@@ -201,6 +201,9 @@ class View:
     def opened(self, row_id: str) -> None:
         """Enter on a row."""
 
+    def opened_line(self, subject: str) -> None:
+        """Enter on a line of a journal."""
+
     def moved(self, row_id: str) -> None:
         """The cursor is on another row."""
 
@@ -305,7 +308,8 @@ class ListView(View):
 
     def order_if_due(self) -> None:
         """Put the rows in order when it is time."""
-        if self.gate.may_sort(self.stage.now()) and self.order():
+        # The first rows come at once, later ones at the pace of the eye.
+        if (not self.rows.ids or self.gate.may_sort(self.stage.now())) and self.order():
             self.stage.table.order_changed()
             self.show_empty()
 

@@ -57,7 +57,8 @@ class DeliveriesView(ListView):
         if view is None:
             return gone_row(row_id, len(self.COLUMNS))
         age_s = self.stage.age_s(view.created)
-        left_s = -self.stage.age_s(view.next_try) if view.next_try else None
+        is_due = view.next_try is not None and view.state is DeliveryState.RETRYING
+        left_s = -self.stage.age_s(view.next_try) if view.next_try and is_due else None
         following = "-" if left_s is None else text.age(left_s) if left_s > 0 else "now"
         cells = (
             badge_cell(badge(view.state, use_ascii=self.stage.use_ascii)),

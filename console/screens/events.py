@@ -106,9 +106,8 @@ class EventsView(View):
         self._fill()
         self.stage.log.set_follow(False)
 
-    def opened_line(self, seq: int, subject: str) -> None:
+    def opened_line(self, subject: str) -> None:
         """To what the line is about."""
-        del seq
         if subject in self.mirror.sessions:
             self.stage.go("session", subject)
         elif subject in self.mirror.approvals:

@@ -77,7 +77,7 @@ class OverviewView(ListView):
 
     def order_if_due(self) -> None:
         """Rows may change without changing places: their words carry ages."""
-        if self.gate.may_sort(self.stage.now()):
+        if not self.rows.ids or self.gate.may_sort(self.stage.now()):
             is_new = self.order()
             if is_new:
                 self.stage.table.order_changed()

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from console.screens.base import Stage, View
 from console.text import redact
 from console.widgets.fields import Field
 
@@ -18,3 +19,19 @@ def raw_fields(word: object | None) -> list[Field]:
     if len(lines) > _LINE_LIMIT:
         shown.append(("", f"{len(lines) - _LINE_LIMIT} more lines", "quiet"))
     return shown
+
+
+class RawView(View):
+    """What was under the cursor, as the core said it."""
+
+    place = "raw"
+    PANES = ("page",)
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage)
+        self.word: object | None = None
+
+    def enter(self, argument: str) -> None:
+        """Show it."""
+        del argument
+        self.stage.page.set_fields(raw_fields(self.word))

@@ -43,8 +43,9 @@ class SessionDetailView(View):
         Column("state", "STATE", 18),
     )
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, *, decide_key: str) -> None:
         super().__init__(stage)
+        self.decide_key = decide_key
         self.session_id = ""
         self.tab = "transcript"
         self.rows = Rows(self._row)
@@ -53,7 +54,6 @@ class SessionDetailView(View):
         self._asked_at = float("-inf")
         self._timeline_total = 0
         self._is_asking_earlier = False
-        self.decide_key = "A"
 
     @property
     def panes(self) -> tuple[str, ...]:

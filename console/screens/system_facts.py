@@ -10,6 +10,7 @@ from console.screens.base import Stage
 from console.session_facts import Fact
 from console.widgets.meter import spark
 from core.api.deliveries import DeliveryState
+from core.api.platforms import PlatformState
 from core.api.sessions import SessionState
 
 _ORDER = (
@@ -20,6 +21,7 @@ _ORDER = (
     SessionState.INTERRUPTING,
     SessionState.IDLE,
 )
+PLATFORM_ORDER = (PlatformState.DOWN, PlatformState.CONNECTING, PlatformState.CONNECTED, PlatformState.OFF)
 _SPARK_WIDTH = 24
 _LATEST_LINES = 40
 _PLATFORM_LIMIT = 12
@@ -33,7 +35,9 @@ def system_facts(stage: Stage) -> list[Fact]:
     if mirror.health is not None:
         facts.append(_queues(mirror))
     facts += [("deliveries", *_deliveries(mirror)), *_platforms(stage), *_agents(mirror), *_rates(stage)]
-    return [*facts, *core_facts(stage)]
+    core = core_facts(stage)
+    # Beside a narrow terminal's list there is room for one line; the rest is in :vitals.
+    return [*facts, *(core if stage.is_wide else core[:1])]
 
 
 def _sessions(stage: Stage) -> str:
@@ -66,12 +70,17 @@ def _deliveries(mirror: Mirror) -> tuple[str, str]:
 
 
 def _platforms(stage: Stage) -> Iterable[Fact]:
-    views = sorted(stage.mirror.platforms.values(), key=lambda item: item.name)
-    signs = [(badge(view.state, use_ascii=stage.use_ascii), view) for view in views]
-    words = "   ".join(f"{sign.glyph} {text.clean(view.name)} {sign.word}" for sign, view in signs[:_PLATFORM_LIMIT])
-    more = f"   and {len(views) - _PLATFORM_LIMIT} more" if len(views) > _PLATFORM_LIMIT else ""
-    worst = next((sign.tone for sign, _ in signs if sign.tone == "failing"), "plain")
-    yield "platforms", (words + more) or "none configured", worst
+    groups: dict[PlatformState, list[str]] = {}
+    for view in sorted(stage.mirror.platforms.values(), key=lambda item: item.name):
+        groups.setdefault(view.state, []).append(text.clean(view.name))
+    words: list[str] = []
+    for state in PLATFORM_ORDER:
+        if names := groups.get(state):
+            sign = badge(state, use_ascii=stage.use_ascii)
+            more = f" and {len(names) - _PLATFORM_LIMIT} more" if len(names) > _PLATFORM_LIMIT else ""
+            words.append(f"{sign.text}: {', '.join(names[:_PLATFORM_LIMIT])}{more}")
+    tone = "failing" if PlatformState.DOWN in groups else "plain"
+    yield "platforms", "   ".join(words) or "none configured", tone
 
 
 def _agents(mirror: Mirror) -> Iterable[Fact]:
@@ -84,9 +93,16 @@ def _agents(mirror: Mirror) -> Iterable[Fact]:
         yield "agents", "   ".join(words[:8]), "plain"
 
 
+_RATES = (("in", "messages in"), ("out", "runs ended"), ("failed", "runs failed"))
+
+
 def _rates(stage: Stage) -> Iterable[Fact]:
     rates = stage.rates
-    for name, label in (("in", "messages in"), ("out", "runs ended"), ("failed", "runs failed")):
+    if not stage.is_wide:
+        words = [f"{label} {rates.per_s(name):.1f}" for name, label in _RATES]
+        yield "a second", "   ".join(words), "plain"
+        return
+    for name, label in _RATES:
         bars = spark(rates.bars(name, _SPARK_WIDTH), _SPARK_WIDTH, stage.use_ascii)
         yield label, f"{rates.per_s(name):5.1f}/s  {bars}", "plain"
 

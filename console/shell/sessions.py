@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Iterator
 
-
 from console.actions import find_action
 from console.shell.call import Call, Verb
 from console.shell.printing import ages, block, facts, since, table
@@ -45,7 +44,7 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 
 async def _list(call: Call) -> None:
-    args, found, after, seen = call.args, list[SessionView](), "", SessionPage(sessions=(), cursor="", seq=0, total=0)
+    args, found, after = call.args, list[SessionView](), ""
     while True:
         seen = await call.query(ListSessions(after=after, prefix=args.prefix, limit=_PAGE))
         found += [view for view in seen.sessions if args.state is None or view.state == args.state]
@@ -117,7 +116,15 @@ def _detail(detail: SessionDetail, now: Mark, width: int | None) -> Iterator[str
         yield from table(
             head,
             [
-                (item.id, item.state.value, since(item.received, now), item.voice.value, item.sender, _mode(item), item.text)
+                (
+                    item.id,
+                    item.state.value,
+                    since(item.received, now),
+                    item.voice.value,
+                    item.sender,
+                    _mode(item),
+                    item.text,
+                )
                 for item in detail.messages
             ],
             width=width,
@@ -197,7 +204,7 @@ def _add_send(parser: argparse.ArgumentParser) -> None:
         "--as", dest="voice", choices=[voice.value for voice in Voice], default="note", help="as whom (default note)"
     )
     parser.add_argument("--mode", choices=[mode.value for mode in Mode], help="what it does to a busy session")
-    parser.add_argument("--idempotency-key", dest="once", metavar="TEXT", default="", help="the same key is taken once")
+    parser.add_argument("--key", dest="once", metavar="TEXT", default="", help="the same key is taken once")
     _add_wait(parser)
 
 
@@ -239,7 +246,7 @@ async def _sent(call: Call, command: SendMessage | OpenSession) -> int | None:
         seq = (await call.query(GetHealth())).seq
         receipt = await call.execute(command)
         if call.is_json:
-            call.give(receipt, lambda: [])
+            call.give(receipt, list)
         else:
             call.narrate(" ".join(_receipt(receipt)))
         return await wait_for_answer(call, receipt, after=seq, limit_s=call.args.timeout)
@@ -337,4 +344,3 @@ VERBS: tuple[Verb, ...] = (
     Verb("sessions", "reset", "let the agent forget; the transcript stays on record", _add_reset, _reset),
     Verb("sessions", "drop", "let a queued message go", _add_drop, _drop),
 )
-

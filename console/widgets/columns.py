@@ -59,7 +59,7 @@ class Place(NamedTuple):
 def places(columns: Sequence[Column], width: int, screen: int) -> list[Place]:
     """The columns for a table of so many cells on a screen of so many, one cell apart.
 
-    Where they do not fit, the one that asks for the widest screen goes first; the first column never goes.
+    Where they do not fit, the one that asks for the widest screen goes first, then the last; the first never goes.
     """
     shown = [(index, column) for index, column in enumerate(columns) if column.min_screen <= screen]
 
@@ -68,7 +68,7 @@ def places(columns: Sequence[Column], width: int, screen: int) -> list[Place]:
         return sum(cell + 1 for cell in cells) - 1
 
     while len(shown) > 1 and needed() > width:
-        shown.remove(max(shown[1:], key=lambda item: (item[1].min_screen, not item[1].flex, item[0])))
+        shown.remove(max(shown[1:], key=lambda item: (item[1].min_screen, item[0])))
     flexible = sum(1 for _, column in shown if column.flex)
     spare = max(0, width - sum(column.width for _, column in shown if not column.flex) - max(0, len(shown) - 1))
     found: list[Place] = []

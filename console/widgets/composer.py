@@ -56,9 +56,9 @@ class Editor(TextArea):
         else:
             super().action_cursor_down(select)
 
-    async def _on_paste(self, event: events.Paste) -> None:
+    def on_paste(self, event: events.Paste) -> None:
+        """Clean it; the handler of the base class, which Textual calls next, puts it in."""
         event.text = clean(event.text.replace("\r\n", "\n").replace("\r", "\n"), keep_newlines=True)
-        await super()._on_paste(event)
 
 
 class Composer(Widget):

@@ -329,6 +329,6 @@ class LineInput(Input):
     LineInput:focus { border: none; }
     """
 
-    def _on_paste(self, event: events.Paste) -> None:
+    def on_paste(self, event: events.Paste) -> None:
+        """Clean it; the handler of the base class, which Textual calls next, puts it in."""
         event.text = clean(event.text)
-        super()._on_paste(event)

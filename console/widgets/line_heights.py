@@ -49,6 +49,13 @@ class LineHeights:
         if self._power * 2 <= place:
             self._power *= 2
 
+    def pop(self) -> None:
+        """Take the last item away."""
+        self._heights.pop()
+        self._tree.pop()
+        if self._power > 1 and self._power > len(self._heights):
+            self._power //= 2
+
     def set(self, index: int, height: int) -> None:
         """Another height for one item."""
         delta = height - self._heights[index]

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual import events
 from textual.app import App
 from textual.dom import DOMNode
 from textual.scroll_view import ScrollView
@@ -111,18 +112,21 @@ class ScrolledSurface(Surface, ScrollView, can_focus=True):
 
     def jump_to(self, y: float) -> None:
         """Scroll so that line y of the content is at the top."""
-        self.scroll_to(y=max(0, min(y, self.max_scroll_y)), animate=False)
+        # By force: without it nothing moves before the next layout has shown the scroll bar.
+        self.scroll_to(y=max(0, min(y, self.max_scroll_y)), animate=False, force=True)
 
-    def _on_mouse_scroll_down(self, event: object) -> None:
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """The wheel moves by whole lines."""
         self._wheel(event, self.WHEEL_LINES)
 
-    def _on_mouse_scroll_up(self, event: object) -> None:
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """The same, the other way."""
         self._wheel(event, -self.WHEEL_LINES)
 
-    def _wheel(self, event: object, lines: int) -> None:
-        stop = getattr(event, "stop", None)
-        if callable(stop):
-            stop()
+    def _wheel(self, event: events.MouseEvent, lines: int) -> None:
+        # Textual calls the handlers of all base classes too, unless told not to.
+        event.prevent_default()
+        event.stop()
         self.jump_to(self.scroll_offset.y + lines)
         self.wheel_moved()
 

@@ -118,7 +118,7 @@ class VirtualTable(ScrolledSurface):
         self._marked.clear()
         self._cursor = None
         self._cursor_at = 0
-        self.scroll_to(y=0, animate=False)
+        self.jump_to(0)
         self.order_changed()
         self.refresh()
 

@@ -64,7 +64,11 @@ class Entries:
         return True
 
     def remove(self, index: int) -> None:
-        """Take one out."""
+        """Take one out; the last one at no cost."""
+        if index == len(self.items) - 1:
+            del self._index[self.items.pop().id]
+            self.heights.pop()
+            return
         self._take(self.items[:index] + self.items[index + 1 :])
 
     def is_folded(self, item: TranscriptItem) -> bool:

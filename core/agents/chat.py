@@ -1,8 +1,7 @@
 """Chat completions as they are spoken by many servers: what to ask, and what a chunk or a refusal means (pure)."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -100,11 +99,12 @@ def _marked(entry: EntryView) -> str:
 
 
 class Answer:
-    """An answer as it comes in, chunk by chunk."""
+    """An answer as it comes in, chunk by chunk. has_begun: whether anything was reported."""
 
     def __init__(self) -> None:
         self.text_count = 0
         self.usage = Usage()
+        self.has_begun = False
         self._stop: Stop | None = None
         self._calls: dict[int, dict[str, str]] = {}
 
@@ -115,23 +115,22 @@ class Answer:
 
     def take(self, data: str) -> Iterator[RunReport]:
         """Reports from the data of one event. Raises ChatError for an error object or nonsense."""
-        yield from self.take_object(_decoded(data))
+        for report in self._take(_decoded(data)):
+            self.has_begun = True
+            yield report
 
-    def take_object(self, chunk: Mapping[str, Any]) -> Iterator[RunReport]:
-        """The same from a chunk, or from a whole answer that came at once."""
+    def _take(self, chunk: Mapping[str, Any]) -> Iterator[RunReport]:
         if chunk.get("error"):
             raise error_of(chunk["error"], 0)
         usage = usage_of(chunk.get("usage"))
         if usage is not None:
             self.usage = usage
             yield UsageReported(usage=usage)
-        choices = chunk.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        choices = _list(chunk.get("choices"))
+        if not choices:
             return
-        choice: Mapping[str, Any] = choices[0]
-        delta = choice.get("delta") or choice.get("message")
-        if isinstance(delta, dict):
-            yield from self._delta(delta)
+        choice = _object(choices[0])
+        yield from self._delta(_object(choice.get("delta") or choice.get("message")))
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and reason:
             self._stop = self._stop if self._stop is Stop.REFUSAL else _STOPS.get(reason, Stop.END_TURN)
@@ -147,10 +146,8 @@ class Answer:
         if text:
             self.text_count += len(text)
             yield TextDelta(text=text)
-        calls = delta.get("tool_calls")
-        for place, piece in enumerate(calls if isinstance(calls, list) else []):
-            if isinstance(piece, dict):
-                self._call(piece, place)
+        for place, piece in enumerate(_list(delta.get("tool_calls"))):
+            self._call(_object(piece), place)
 
     def _call(self, piece: Mapping[str, Any], place: int) -> None:
         index = piece.get("index")
@@ -158,12 +155,12 @@ class Answer:
         if slot not in self._calls and len(self._calls) >= _CALL_LIMIT:
             raise ChatError("protocol", f"more than {_CALL_LIMIT} tool calls in one answer")
         call = self._calls.setdefault(slot, {"id": "", "name": "", "arguments": ""})
-        function = piece.get("function")
-        named: Mapping[str, Any] = function if isinstance(function, dict) else {}
+        self.has_begun = True
+        named = _object(piece.get("function"))
         call["id"] = call["id"] or _text(piece.get("id"))
         call["name"] = call["name"] or _text(named.get("name"))
         arguments = named.get("arguments")
-        more = json.dumps(arguments) if isinstance(arguments, dict) else _text(arguments)
+        more = msgspec.json.encode(arguments).decode() if isinstance(arguments, dict) else _text(arguments)
         call["arguments"] = (call["arguments"] + more)[:_ARGUMENT_LIMIT]
 
     def calls(self) -> list[ToolCall]:
@@ -191,9 +188,9 @@ class Answer:
 
 def usage_of(found: object) -> Usage | None:
     """Token counts; None when there are none."""
-    if not isinstance(found, dict):
+    counts = _object(found)
+    if not counts:
         return None
-    counts: Mapping[str, Any] = found
     asked, answered = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
     cost = counts.get("cost")
     return Usage(
@@ -208,17 +205,16 @@ def refusal_of(status: int, body: str, retry_after_s: float | None) -> ChatError
     """What an HTTP status other than 200 means."""
     try:
         found: Any = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         found = None
-    inner = found.get("error") or found if isinstance(found, dict) else body
-    error = error_of(inner, status)
+    error = error_of(_object(found).get("error") or found or body, status)
     error.retry_after_s = retry_after_s
     return error
 
 
 def error_of(found: object, status: int) -> ChatError:
     """What an error object means, wherever it came. status: 0 when it did not come as one."""
-    details: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    details = _object(found)
     message = _text(details.get("message")) or _text(details.get("detail")) or _text(found)
     names = {str(details.get(key)) for key in ("code", "type") if details.get(key)}
     own = details.get("code")
@@ -250,12 +246,11 @@ def _named_code(names: set[str]) -> str:
 def _decoded(data: str) -> Mapping[str, Any]:
     try:
         found: Any = msgspec.json.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise ChatError("protocol", f"not JSON: {_one_line(data)}") from None
     if not isinstance(found, dict):
         raise ChatError("protocol", f"not an object: {_one_line(data)}")
-    whole: Mapping[str, Any] = found
-    return whole
+    return _object(cast("object", found))
 
 
 def _one_line(text: str) -> str:
@@ -264,12 +259,19 @@ def _one_line(text: str) -> str:
 
 
 def _text(found: object) -> str:
+    """A text, or the texts of a list of parts."""
     if isinstance(found, str):
         return found
-    if isinstance(found, list):
-        parts: Sequence[Any] = found
-        return "".join(_text(part.get("text")) for part in parts if isinstance(part, dict))
-    return ""
+    parts = [_object(part).get("text") for part in _list(found)]
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def _object(found: object) -> Mapping[str, Any]:
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _list(found: object) -> Sequence[Any]:
+    return cast("Sequence[Any]", found) if isinstance(found, list) else ()
 
 
 def _count(found: object) -> int:

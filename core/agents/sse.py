@@ -18,23 +18,25 @@ class SseParser:
         self._limit_bytes = limit_bytes
         self._rest = bytearray()
         self._looked_at = 0
+        self._skips_lf = False
         self._data: list[bytes] = []
         self._data_bytes = 0
         self._is_first_line = True
 
     def feed(self, chunk: bytes) -> list[str]:
         """Data of the events that are whole now. Raises SseTooLargeError."""
+        if self._skips_lf and chunk:
+            # The second half of a CR LF whose first half ended the chunk before.
+            chunk = chunk.removeprefix(b"\n")
+            self._skips_lf = False
         self._rest += chunk
         events: list[str] = []
         start = 0
-        # A break may begin with the last byte that was looked at.
-        position = max(0, self._looked_at - 1)
+        position = self._looked_at
         while found := _BREAK.search(self._rest, position):
-            if found.end() == len(self._rest) and found[0] == b"\r":
-                # Perhaps the first half of CR LF; the next bytes will tell.
-                break
             self._line(bytes(self._rest[start : found.start()]), events)
             start = position = found.end()
+            self._skips_lf = found[0] == b"\r" and start == len(self._rest)
         del self._rest[:start]
         self._looked_at = len(self._rest)
         self._check(len(self._rest))
@@ -47,7 +49,7 @@ class SseParser:
         self._rest.clear()
         self._looked_at = 0
         if rest:
-            self._line(rest.removesuffix(b"\r"), events)
+            self._line(rest, events)
         self._dispatch(events)
         return events
 

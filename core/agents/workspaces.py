@@ -60,13 +60,19 @@ def carry_out(workspace: Path, edit: Edit) -> None:
     path = _inside(workspace, name)
     if path != edit.path or _content(path) != edit.before:
         raise Refused(f"{name} changed since it was shown", rule="stale_edit")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_private(path.parent)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="replace") as file:
             file.write(edit.after)
     except OSError as error:
         raise Refused(f"cannot write {name}: {error.strerror}", rule="workspace") from error
+
+
+def _make_private(path: Path) -> None:
+    """Make a folder and those above it; mkdir alone would give its mode to the last one only."""
+    for each in (*reversed(path.parents), path):
+        each.mkdir(mode=0o700, exist_ok=True)
 
 
 def _inside(workspace: Path, name: str) -> Path:

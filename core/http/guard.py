@@ -114,7 +114,6 @@ class _Exchange:
         except TimeoutError:
             limit_s = self._limits.body_timeout_s
             raise HttpRefusal(408, "body_timeout", f"the body was not whole after {limit_s:g} s") from None
-        self._is_read = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def _bounded_body(self) -> bytes:
@@ -125,9 +124,10 @@ class _Exchange:
                 self._is_read = True
                 raise ClientGone
             body += message.get("body", b"")
+            self._is_read = not message.get("more_body", False)
             if len(body) > self._limits.body_bytes:
                 raise _too_large(self._limits)
-            if not message.get("more_body", False):
+            if self._is_read:
                 return bytes(body)
 
     async def send(self, message: Message) -> None:

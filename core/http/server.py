@@ -69,6 +69,7 @@ class HttpServer:
         Raises ConfigError when the host can be reached from elsewhere and the key is missing or
         short, Unavailable when the host is unknown or the port cannot be taken.
         """
+        self._must_stop = False
         if self._socket is not None:
             return
         family, address = await self._resolved()
@@ -93,12 +94,15 @@ class HttpServer:
 
     async def run(self) -> None:
         """Serve until cancelled or stop(); open answers get two seconds to end. Binds where bind() has not."""
-        await self.bind()
-        listener = self._socket
-        assert listener is not None, "bind() leaves a socket or raises"
-        self._is_running, self._must_stop = True, False
+        if self._must_stop:
+            # Told to stop between bind() and the first step of this task.
+            return
+        self._is_running = True
         self._ended.clear()
         try:
+            await self.bind()
+            listener = self._socket
+            assert listener is not None, "bind() leaves a socket or raises"
             server = self._server = await asyncio.to_thread(self._made)
             server.should_exit = self._must_stop
             with _uvicorn_lines(self._log):
@@ -115,10 +119,10 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Stop serving and let the port go; returns when run() is at its end."""
+        self._must_stop = True
         if not self._is_running:
             self._close()
             return
-        self._must_stop = True
         if self._server is not None:
             self._server.should_exit = True
         await self._ended.wait()

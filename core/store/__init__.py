@@ -13,11 +13,11 @@ async def open_store(url: str, *, home: Path, clock: Clock) -> Store:
     Only the medium that is asked for is imported. Raises InvalidInput for any other URL,
     StoreError when the medium cannot be opened; then nothing of it has changed.
     """
-    scheme, _, place = url.partition(":")
-    if scheme == "memory" and not place:
+    if url == "memory:":
         from core.store.memory import MemoryStore
 
         return MemoryStore()
+    scheme, _, place = url.partition(":")
     if scheme == "sqlite" and place and "\0" not in place:
         from core.store.sqlite import open_sqlite
 

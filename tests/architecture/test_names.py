@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.tree import ROOT, python_files
 
-EMPTY_WORDS = {"util", "utils", "helper", "helpers", "common", "manager", "managers", "misc", "stuff", "shared"}
+EMPTY_WORDS = {"util", "utils", "helper", "helpers", "common", "manager", "managers", "misc", "stuff"}
 FORBIDDEN = {
     "a mark of unfinished work": re.compile(r"\b(TODO|FIXME|XXX)\b|NotImplementedError"),
     "an import that only the type checker sees": re.compile(r"\bTYPE_CHECKING\b"),

@@ -13,6 +13,7 @@ DOMAINS = ("gateway", "agents", "relay", "mailbox")
 SHELLS = {
     "core/gateway/lane.py": "holds an event that wakes the lane's task",
     "core/gateway/follower.py": "hands reports from one task to another",
+    "core/gateway/restart.py": "does what a start has to do, once",
     "core/agents/runner.py": "a protocol that names a folder",
 }
 PURE_OF_CORE = (

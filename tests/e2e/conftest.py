@@ -39,17 +39,16 @@ def shell(home: Path) -> Shell:
 @pytest.fixture
 def served(home: Path) -> Iterator[subprocess.Popen[str]]:
     """A core without a screen; it has said that it is ready."""
-    process = subprocess.Popen(
-        [*CONSOLE, "--home", str(home), "serve"],
-        cwd=ROOT,
-        env=clean_environment(home.parent),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    said = process.stdout.readline()
-    assert process.poll() is None, said + process.stdout.read()
-    yield process
-    process.terminate()
-    process.communicate(timeout=20)
+    argv = [*CONSOLE, "--home", str(home), "serve"]
+    env = clean_environment(home.parent)
+    with subprocess.Popen(
+        argv, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        try:
+            assert "runs on" in said, said + process.stdout.read()
+            yield process
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.e2e
 def test_the_demo_draws_a_busy_overview_and_follows_the_keys(tmp_path: Path, columns: int, rows: int) -> None:
     """Overview, sessions, one session, help and the command line are a key away, and `q` ends it all."""
     with Terminal([*CONSOLE, "demo"], columns=columns, rows=rows, env=clean_environment(tmp_path)) as terminal:
+        terminal.wait_for("core ok")
         terminal.wait_for("NEEDS YOU")
         terminal.wait_for("telegram")
         terminal.press("2")

@@ -23,7 +23,7 @@ def test_a_missing_home_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     home = tmp_path / "new"
     env = {**clean_environment(tmp_path), "HERMES_CONSOLE__HTTP__PORT": "0"}
     with Terminal([*CONSOLE, "--home", str(home)], env=env) as terminal:
-        terminal.wait_for("NEEDS YOU")
+        terminal.wait_for("core ok")
         assert mode(home) == 0o700
         assert mode(home / "secrets" / "api_key") == 0o600
         assert (home / "config.yaml").read_text(encoding="utf-8").startswith("#")
@@ -32,15 +32,16 @@ def test_a_missing_home_is_made_for_its_owner_alone(tmp_path: Path) -> None:
 def test_the_lines_on_an_empty_screen_work_when_pasted(home: Path, shell: Shell) -> None:
     """The curl lines name the real port, do not show the key, and bring the first session."""
     with Terminal([*CONSOLE, "--home", str(home)], columns=140, rows=40) as terminal:
-        terminal.wait_for("NEEDS YOU")
+        terminal.wait_for("core ok")
         terminal.press("2")
         screen = terminal.wait_for('"role":"user"')
         assert (home / "secrets" / "api_key").read_text(encoding="utf-8").strip() not in screen
         lines = [line.strip(" │|") for line in screen.splitlines()]
-        first = next(number for number, line in enumerate(lines) if line.startswith("KEY="))
+        first = next(number for number, line in enumerate(lines) if "KEY=$(cat" in line)
         last = next(number for number, line in enumerate(lines) if line.endswith("}'"))
-        assert re.search(r"http://127\.0\.0\.1:\d+/v1", "\n".join(lines[first : last + 1]))
+        lines[first] = lines[first][lines[first].index("KEY=") :]
         script = "\n".join(lines[first : last + 1])
+        assert re.search(r"http://127\.0\.0\.1:\d+/v1", script)
         done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
         assert '"choices"' in done.stdout, done.stderr + done.stdout
         terminal.wait_gone('"role":"user"')
@@ -51,10 +52,10 @@ def test_the_lines_on_an_empty_screen_work_when_pasted(home: Path, shell: Shell)
 def test_quitting_says_what_stops_and_asks(home: Path) -> None:
     """With a core in the same process `q` asks first; escape goes back to the screen."""
     with Terminal([*CONSOLE, "--home", str(home)]) as terminal:
-        terminal.wait_for("NEEDS YOU")
+        terminal.wait_for("core ok")
         terminal.press("q")
         terminal.wait_for("core")
         assert terminal.is_running
         terminal.press("escape")
-        terminal.wait_for("NEEDS YOU")
+        terminal.wait_for("core ok")
         assert terminal.is_running

@@ -33,8 +33,8 @@ def test_a_conversation_from_the_shell(served: subprocess.Popen[str], shell: She
     assert [view["id"] for view in read_json(shell("sessions", "list", "--json"))["sessions"]] == [key]
     assert read_json(shell("sessions", "send", key, "and again", "--json"))["session_id"] == key
     settled(shell, key)
-    assert "and again" in shell("sessions", "show", key).stdout
-    assert read_json(shell("sessions", "reset", key, "--yes", "--json"))["epoch"] == 1
+    assert "and again" in shell("sessions", "transcript", key).stdout
+    assert read_json(shell("sessions", "reset", key, "--json"))["epoch"] == 1
 
 
 def test_the_journal_is_one_record_a_line(served: subprocess.Popen[str], shell: Shell) -> None:
@@ -84,10 +84,10 @@ def test_a_stop_is_orderly(served: subprocess.Popen[str], shell: Shell) -> None:
 def test_a_closed_terminal_leaves_the_core_running(home: Path, shell: Shell) -> None:
     """`console.on_hangup: keep` is the default: SIGHUP ends the view, and the shell still reaches the core."""
     with Terminal([*CONSOLE, "--home", str(home)], env=clean_environment(home.parent)) as terminal:
-        terminal.wait_for("NEEDS YOU")
+        terminal.wait_for("core ok")
         pid = read_json(shell("status", "--json"))["pid"]
         terminal.hang_up()
         assert read_json(shell("sessions", "open", "local", "ana", "still there?", "--json"))["session_id"]
         assert read_json(shell("status", "--json"))["pid"] == pid == terminal.pid
-        assert shell("core", "stop", "--yes").returncode == 0
+        assert shell("core", "stop").returncode == 0
         assert terminal.exit_code() == 0

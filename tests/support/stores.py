@@ -1,25 +1,33 @@
-"""Stores for tests, short forms of what is written to them, and a program that commits until it is killed.
+"""Stores for tests, short forms of what is written to them, and programs that a test can kill or starve.
 
-`python -m tests.support.stores HOME` opens the store of that home and commits from 20 tasks. Each
-commit raises the number in one row and tells of it in the journal; once it is acknowledged, one line
-"KEY REVISION SEQ" goes to stdout.
+`python -m tests.support.stores ACT HOME` works on the store of that home and reports on stdout:
+
+- commit: 20 tasks commit until the program is killed. Each commit raises the number in one row and tells
+  of it in the journal; once it is acknowledged it says "KEY REVISION SEQ".
+- fill: commits until its files may grow no more, twice, says so, and goes on when they may grow again.
+- open: opens the store while no file may grow.
 """
 
 import asyncio
+import hashlib
 import os
+import resource
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.api.errors import StoreError
 from core.clock import Clock, SystemClock
 from core.store import open_store
 from core.store.base import Batch, Entry, Put, Store
+from tests.support.tree import ROOT
 
 URLS = {"memory": "memory:", "sqlite": "sqlite:core.db"}
 FILE = "core.db"
 
 _WRITERS = 20
-_SPEAKER = 1
+_SMALL_DISK_BYTES = 300_000
 
 
 async def opened(kind: str, home: Path, clock: Clock | None = None) -> Store:
@@ -54,6 +62,22 @@ async def keys_of(
     return [row.key for row in await store.scan(prefix, after=after, limit=limit, newest_first=newest_first)]
 
 
+def files_in(home: Path) -> dict[str, str]:
+    """Name and SHA-256 of every file in a folder."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(home.iterdir())}
+
+
+def start_program(act: str, home: Path) -> "subprocess.Popen[bytes]":
+    """Start this file's program; its stdout can be read."""
+    command = [sys.executable, "-m", "tests.support.stores", act, str(home)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+
+
+def _say(line: str) -> None:
+    # One write for one line, so that a kill leaves no half line behind a whole one.
+    os.write(1, f"{line}\n".encode())
+
+
 async def _write(store: Store, key: str) -> None:
     row = await store.get(key)
     revision = 0 if row is None else row.revision
@@ -61,8 +85,7 @@ async def _write(store: Store, key: str) -> None:
         text = str(revision + 1).encode()
         committed = await store.commit(Batch([Put(key, text, expect=revision)], [Entry(key, text)]))
         revision = committed.revisions[0]
-        # One write for one line, so that a kill leaves no half line behind a whole one.
-        os.write(_SPEAKER, f"{key} {revision} {committed.seqs[0]}\n".encode())
+        _say(f"{key} {revision} {committed.seqs[0]}")
 
 
 async def _commit_until_killed(home: Path) -> None:
@@ -72,5 +95,44 @@ async def _commit_until_killed(home: Path) -> None:
             writers.create_task(_write(store, f"row/{number:02d}"))
 
 
+def _limit_files(limit_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, resource.RLIM_INFINITY))
+
+
+async def _fill_until_full(home: Path) -> None:
+    store = await opened("sqlite", home)
+    count = 0
+
+    async def commit() -> None:
+        nonlocal count
+        await store.commit(Batch([Put(f"k{count:04d}", b"x" * 4000, expect=0)], [Entry("s", str(count).encode())]))
+        count += 1
+
+    _limit_files(_SMALL_DISK_BYTES)
+    for _ in range(2):
+        try:
+            while True:
+                await commit()
+        except StoreError as error:
+            _say(f"full {count} {error.facts['cause']} {await store.count('k')} {await store.head()}")
+    _limit_files(resource.RLIM_INFINITY)
+    for _ in range(10):
+        await commit()
+    _say(f"went on {count} {await store.count('k')}")
+    await store.close()
+
+
+async def _open_on_full_disk(home: Path) -> None:
+    _limit_files(0)
+    try:
+        await opened("sqlite", home)
+    except StoreError as error:
+        _say(f"refused {error.facts['cause']}")
+    else:
+        _say("opened")
+
+
+_ACTS = {"commit": _commit_until_killed, "fill": _fill_until_full, "open": _open_on_full_disk}
+
 if __name__ == "__main__":
-    asyncio.run(_commit_until_killed(Path(sys.argv[1])))
+    asyncio.run(_ACTS[sys.argv[1]](Path(sys.argv[2])))

@@ -143,7 +143,7 @@ class Terminal:
         for key in keys:
             os.write(self._master, KEYS.get(key, key).encode())
             # An escape that runs into the next key would be read as alt+key.
-            self._pump(0.15 if key == "escape" else 0.02)
+            self._read_for(0.2 if key == "escape" else 0.02)
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the terminal another size, as dragging its corner does."""
@@ -183,6 +183,11 @@ class Terminal:
                 self._pump(0.0)
                 return holds()
         return True
+
+    def _read_for(self, duration_s: float) -> None:
+        end = time.monotonic() + duration_s
+        while (left_s := end - time.monotonic()) > 0:
+            self._pump(left_s)
 
     def _pump(self, wait_s: float) -> None:
         """Read what is there, waiting up to wait_s for the first byte."""

@@ -158,11 +158,12 @@ class Crowd:
             if person.unsaid is None:
                 self._set_free(person)
                 return ()
-            person.mood = Mood.WAITING
+            person.mood, person.since = Mood.WAITING, now
             self._watch(person, now)
             return (Said(person.number, person.unsaid),)
         impatience = person.persona.impatience
-        if impatience is not None and person.nudge_count < impatience.at_most:
+        is_over = now >= person.since + person.persona.gives_up_s
+        if not is_over and impatience is not None and person.nudge_count < impatience.at_most:
             person.nudge_count += 1
             self._watch(person, now)
             return (Said(person.number, self._message(person, self._pick(impatience.say))),)
@@ -184,7 +185,7 @@ class Crowd:
     def _watch(self, person: _Person, now: float) -> None:
         """Set the alarm for what comes next when no answer does."""
         persona, impatience = person.persona, person.persona.impatience
-        gives_up_at = max(person.since + persona.gives_up_s, now)
+        gives_up_at = person.since + persona.gives_up_s
         if impatience is not None and person.nudge_count < impatience.at_most:
             self._set_alarm(person, min(now + impatience.after_s, gives_up_at))
         else:

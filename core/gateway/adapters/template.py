@@ -5,12 +5,13 @@ asked for: no attributes, no formats, no code.
 """
 
 import re
-from typing import Any, cast
+from typing import TypeGuard
 
 import msgspec
 
 _TOKENS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _PATH = re.compile(r"[A-Za-z0-9_@$/-]+(?:\.[A-Za-z0-9_@$/-]+)*")
+_INDEX_DIGITS = 9
 _BRACES = {"{{": "{", "}}": "}"}
 
 
@@ -49,13 +50,21 @@ def _piece(token: re.Match[str]) -> str | tuple[str, ...]:
 def _looked_up(path: tuple[str, ...], body: object) -> object:
     found = body
     for part in path:
-        if isinstance(found, dict) and part in found:
-            found = cast("dict[str, Any]", found)[part]
-        elif isinstance(found, list) and part.isdigit() and int(part[:9]) < len(cast("list[Any]", found)):
-            found = cast("list[Any]", found)[int(part[:9])]
+        if _is_object(found) and part in found:
+            found = found[part]
+        elif _is_list(found) and part.isdigit() and int(part[:_INDEX_DIGITS]) < len(found):
+            found = found[int(part[:_INDEX_DIGITS])]
         else:
             raise MissingField(".".join(path))
     return found
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list)
 
 
 def _shown(value: object) -> str:

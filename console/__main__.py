@@ -1,0 +1,135 @@
+"""The program: arguments in, exit code out; the one door from the console to the core.
+
+Only os and sys are imported at the top: the first frame is drawn before anything else is loaded.
+"""
+
+import os
+import sys
+
+_NO_HOME = ""
+
+
+def main() -> int:
+    """The entry point of the installed command."""
+    argv = sys.argv[1:]
+    home = _early_home(argv)
+    if home is not None:
+        from console import prepaint
+
+        prepaint.paint(home)
+    return _run(argv)
+
+
+def _early_home(argv: list[str]) -> str | None:
+    """Whose last frame can be shown before the arguments are parsed; None when that is not known yet."""
+    if argv in ([], ["attach"]):
+        return _default_home()
+    return _NO_HOME if argv == ["demo"] else None
+
+
+def _default_home() -> str:
+    """$HERMES_CONSOLE_HOME, or ~/.hermes-console."""
+    named = os.environ.get("HERMES_CONSOLE_HOME") or "~/.hermes-console"
+    return os.path.expanduser(named)  # noqa: PTH111 - pathlib is slow to import
+
+
+def _run(argv: list[str]) -> int:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from console import headless
+    from core.api.errors import HermesError
+    from core.api.port import Hermes
+    from core.api.system import ConfigView, HealthView
+
+    class CoreDoors:
+        """The ways to a core and to the screen. What each needs is loaded when it is used."""
+
+        def default_home(self) -> Path:
+            return Path(_default_home())
+
+        async def attach(self, home: Path) -> Hermes:
+            from core import connect
+
+            return await connect.attach(home)
+
+        def serve(self, home: Path, on_ready: Callable[[HealthView], None]) -> int:
+            from core import connect
+
+            return connect.serve_forever(home, on_ready=on_ready)
+
+        def prepare_demo(self, home: Path) -> None:
+            from core import connect
+
+            connect.prepare_demo(home)
+
+        def read_config(self, home: Path) -> ConfigView:
+            from core import connect
+
+            return connect.read_config(home)
+
+        def config_errors(self, home: Path) -> Sequence[HermesError]:
+            from core import connect
+
+            return connect.config_errors(home)
+
+        def screen(self, home: Path, *, is_embedded: bool, read_only: bool, demo: bool) -> int:
+            if _early_home(argv) is None:
+                from console import prepaint
+
+                prepaint.paint(home)
+            return _screen(str(home), is_embedded=is_embedded, read_only=read_only, demo=demo)
+
+        def leave_screen(self) -> None:
+            if "console.app" not in sys.modules:
+                from console import prepaint
+
+                prepaint.undo()
+
+    return headless.main(argv, CoreDoors())
+
+
+def _screen(place: str, *, is_embedded: bool, read_only: bool, demo: bool) -> int:
+    """Open the screen. An embedded core is stopped at the end, or goes on until told to stop when it was kept."""
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from console import app
+    from console.options import options_from
+    from core import connect
+    from core.api.errors import ConfigError
+    from core.api.port import Hermes
+
+    home = Path(place)
+    try:
+        config = connect.read_config(home)
+    except ConfigError:
+        # The screen opens all the same: opening the core fails with this error, and is shown there.
+        config = None
+    ends: list[Callable[[], None]] = []
+    goes_on: list[Callable[[], int]] = []
+
+    def open_hermes() -> Hermes:
+        core = connect.open_embedded(home) if is_embedded else connect.attach_threaded(home)
+        ends.append(core.stop)
+        goes_on.append(lambda: connect.stay(core))
+        return core
+
+    keep = False
+    try:
+        result = app.run(
+            open_hermes, options_from(config, home=home, is_embedded=is_embedded, read_only=read_only, demo=demo)
+        )
+        keep = result.keep_core and is_embedded and bool(goes_on)
+    finally:
+        if not keep:
+            for end in ends:
+                end()
+    if keep:
+        sys.stderr.write(f"the core goes on as pid {os.getpid()}; come back with: hermes-console attach\n")
+        return goes_on[-1]()
+    return result.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

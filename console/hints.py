@@ -1,0 +1,48 @@
+"""The keys of a place for the last line, the most useful first, from the registry."""
+
+from collections.abc import Callable
+
+from console.actions import Action, actions_for
+from console.keymap import Keymap
+from console.widgets.status_bar import Hint
+
+# What an operator looks for in a place, before everything else in the order of the registry.
+_FIRST: dict[str, tuple[str, ...]] = {
+    "overview": ("nav.open", "approval.answer", "session.open"),
+    "sessions": ("nav.open", "approval.answer", "session.inject", "session.interrupt", "session.open", "view.idle"),
+    "session": ("approval.answer", "session.inject", "session.interrupt", "message.drop", "session.reset", "nav.back"),
+    "approvals": ("approval.answer", "nav.open"),
+    "deliveries": ("delivery.retry", "delivery.drop", "nav.open"),
+    "platforms": ("nav.open",),
+    "events": ("nav.open", "log.follow", "log.older"),
+}
+_LAST = ("view.filter", "app.command", "app.help", "app.detach")
+_SHORT = {
+    "session.inject": "inject",
+    "session.interrupt": "interrupt",
+    "session.reset": "reset",
+    "message.drop": "drop",
+    "delivery.retry": "retry",
+    "delivery.drop": "drop",
+    "view.pause": "pause",
+    "nav.open": "open",
+    "view.idle": "idle",
+}
+
+
+def hints_for(place: str, keymap: Keymap, why_not: Callable[[Action], str]) -> list[Hint]:
+    """Keys that act here, then those that are everywhere."""
+    here = {action.id: action for action in actions_for(place)}
+    wanted = [*_FIRST.get(place, ("nav.back",)), *_LAST, "view.sort", "view.pause", "obj.raw", "obj.copy"]
+    hints: list[Hint] = []
+    for action_id in wanted:
+        action = here.get(action_id)
+        key = keymap.sign_of(action_id)
+        if action is None or not key:
+            continue
+        reason = why_not(action)
+        # A key that does nothing now is left to the help, unless leaving it out would hide a rule.
+        if reason and not reason.startswith(("read-only", "no connection")):
+            continue
+        hints.append(Hint(key, _SHORT.get(action_id, action.title), reason))
+    return hints

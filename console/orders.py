@@ -1,0 +1,64 @@
+"""Commands on their way to the core: sent, then what the core says; never the wish (with a deadline)."""
+
+import asyncio
+import getpass
+from collections.abc import Callable
+
+from console import text
+from core.api.base import Actor, ActorKind, Command, R
+from core.api.errors import HermesError
+from core.api.port import Hermes
+
+LIMIT_S = 20.0
+Say = Callable[[str, str], None]
+
+
+def operator() -> Actor:
+    """Who sits at this terminal."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "operator"
+    return Actor(ActorKind.OPERATOR, name)
+
+
+def error_words(error: HermesError) -> str:
+    """An error of the core in one line, with the way out where there is one."""
+    fix = error.facts.get("fix")
+    by = error.facts.get("by")
+    words = f"{error.code}: {error.message}"
+    words += f" by {by}" if by else ""
+    words += f"; {fix}" if fix else ""
+    return text.redact(text.clean(words))
+
+
+class Orders:
+    """Executes commands and says what came of them."""
+
+    def __init__(self, say: Say, *, limit_s: float = LIMIT_S) -> None:
+        self._say = say
+        self._limit_s = limit_s
+        self._actor = operator()
+
+    async def order(
+        self, hermes: Hermes | None, command: Command[R], words: Callable[[R], tuple[str, str]]
+    ) -> R | None:
+        """The receipt, said in words; None after an error, which is said too."""
+        if hermes is None:
+            self._say("no connection to the core: nothing was sent", "failing")
+            return None
+        self._say("sent, waiting for the core", "busy")
+        try:
+            async with asyncio.timeout(self._limit_s):
+                receipt = await hermes.execute(command, actor=self._actor)
+        except TimeoutError:
+            self._say(
+                f"no answer in {self._limit_s:.0f} s: it may still be carried out, look before you repeat", "failing"
+            )
+        except HermesError as error:
+            self._say(error_words(error), "failing")
+        else:
+            said, tone = words(receipt)
+            self._say(said, tone)
+            return receipt
+        return None

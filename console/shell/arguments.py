@@ -1,0 +1,104 @@
+"""The command line as a tree of nouns and verbs, made from the table of verbs."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from console.exit_codes import Exit
+from console.shell.call import Verb
+
+_NOUNS = {
+    "sessions": "who talks to which agent",
+    "approvals": "decisions that wait for you",
+    "deliveries": "answers on their way",
+    "platforms": "connections to messaging platforms",
+    "agents": "agents as configured",
+    "config": "the configuration",
+    "core": "the core itself",
+}
+_PLAIN = {
+    "serve": "run the core without a screen, until told to stop",
+    "attach": "open the screen on a core that runs",
+    "demo": "open the screen on a throw-away home with a simulated fleet",
+}
+_WITHOUT_CORE = {
+    ("config", "check"): "everything that is wrong with the configuration file",
+    ("config", "path"): "where the configuration file is",
+}
+
+
+class _Version(argparse.Action):
+    """Prints the version of the installed program."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **rest: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=rest.get("help"))
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Look it up only when asked: it reads the package's metadata."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("hermes-console")
+        except PackageNotFoundError:
+            found = "not installed"
+        parser.exit(0, f"hermes-console {found}\n")
+
+
+def parsed(argv: Sequence[str], verbs: Mapping[tuple[str, str], Verb]) -> argparse.Namespace:
+    """The arguments, with `noun` and `verb`, both "" for the screen. Raises SystemExit with the exit code."""
+    return build(verbs).parse_args(argv)
+
+
+def build(verbs: Mapping[tuple[str, str], Verb]) -> argparse.ArgumentParser:
+    """The parser. Global options may stand before the noun or after the verb."""
+    parser = argparse.ArgumentParser(
+        prog="hermes-console",
+        description="A terminal console for agents behind chat platforms. Without a command: core and screen.",
+        epilog="exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in Exit),
+        allow_abbrev=False,
+    )
+    _add_globals(parser, is_top=True)
+    parser.add_argument("--version", action=_Version, help="print the version")
+    parser.set_defaults(noun="", verb="")
+    nouns = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, doc in _PLAIN.items():
+        _leaf(nouns, name, doc, noun=name, verb="")
+    below: dict[str, Any] = {}
+    for (noun, verb), found in verbs.items():
+        if not verb:
+            found.add(_leaf(nouns, noun, found.doc, noun=noun, verb=""))
+        else:
+            found.add(_leaf(_verbs_of(nouns, below, noun), verb, found.doc, noun=noun, verb=verb))
+    for (noun, verb), doc in _WITHOUT_CORE.items():
+        _leaf(_verbs_of(nouns, below, noun), verb, doc, noun=noun, verb=verb)
+    return parser
+
+
+def _verbs_of(nouns: Any, below: dict[str, Any], noun: str) -> Any:
+    if noun not in below:
+        parser = nouns.add_parser(noun, help=_NOUNS[noun], description=_NOUNS[noun], allow_abbrev=False)
+        _add_globals(parser, is_top=False)
+        below[noun] = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    return below[noun]
+
+
+def _leaf(parsers: Any, name: str, doc: str, *, noun: str, verb: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = parsers.add_parser(name, help=doc, description=doc, allow_abbrev=False)
+    _add_globals(parser, is_top=False)
+    parser.set_defaults(noun=noun, verb=verb)
+    return parser
+
+
+def _add_globals(parser: argparse.ArgumentParser, *, is_top: bool) -> None:
+    # Below the top a default would overwrite what was given before the noun.
+    def default(value: object) -> Any:
+        return value if is_top else argparse.SUPPRESS
+
+    parser.add_argument("--home", metavar="PATH", default=default(None), help="home of the core")
+    parser.add_argument("--json", action="store_true", default=default(value=False), help="data as JSON, one line each")
+    parser.add_argument(
+        "--plain", action="store_true", default=default(value=False), help="tables are not cut to the terminal's width"
+    )
+    parser.add_argument(
+        "--read-only", action="store_true", default=default(value=False), help="the screen changes nothing"
+    )

@@ -1,0 +1,160 @@
+"""Shell commands about the core itself: status, platforms, agents, config show, core stop."""
+
+import argparse
+from collections.abc import Iterator
+
+from console.shell.call import Call, Verb, ended
+from console.shell.printing import ages, facts, since, table
+from console.text import size
+from core.api.base import Mark
+from core.api.errors import HermesError
+from core.api.platforms import ListPlatforms, PlatformList
+from core.api.profiles import ListProfiles, ProfileList
+from core.api.system import ConfigView, GetConfig, GetHealth, HealthView, Shutdown
+
+_GONE_LIMIT_S = 3.0
+
+
+def _add_nothing(parser: argparse.ArgumentParser) -> None:
+    del parser
+
+
+async def _status(call: Call) -> None:
+    view = await call.query(GetHealth())
+    call.give(view, lambda: status_lines(view))
+
+
+def status_lines(view: HealthView) -> Iterator[str]:
+    """How the core is, problems first."""
+    for problem in view.problems:
+        yield from facts([("problem", problem)])
+    states = ", ".join(f"{count} {state}" for state, count in view.state_counts.items() if count)
+    yield from facts(
+        [
+            ("core", f"{view.version}, pid {view.pid}, start {view.boot}" + (", stopping" if view.is_draining else "")),
+            ("home", view.home),
+            ("http", view.http_url or "not up"),
+            ("key", view.key_file),
+            ("store", f"{view.store_url}, {size(view.store_bytes)}"),
+            ("sessions", f"{view.session_count}" + (f" ({states})" if states else "")),
+            ("queued", view.queued_count),
+            ("running", view.running_count),
+            ("approvals", f"{view.open_approval_count} open"),
+            ("deliveries", f"{view.delivery_count} on their way, {view.dead_count} dead"),
+            ("loop lag", f"p99 {view.loop_lag_p99_s * 1000:.1f} ms, most {view.loop_lag_max_s * 1000:.1f} ms"),
+            ("commits", f"{view.commit_count}, p99 {view.commit_p99_s * 1000:.1f} ms"),
+            ("journal", f"at {view.seq}"),
+        ]
+    )
+    yield ""
+    yield from ages([("started", view.started), ("last_commit", view.last_commit)], view.now)
+    if view.services:
+        yield ""
+        head = ("service", "state", "since", "restarts", "last error")
+        yield from table(
+            head,
+            [
+                (part.name, part.state, since(part.since, view.now), str(part.restart_count), part.last_error)
+                for part in view.services
+            ],
+        )
+
+
+async def _platforms(call: Call) -> None:
+    found = await call.query(ListPlatforms())
+    now = await call.now()
+    call.give(found, lambda: _platform_rows(found, now, call.width))
+
+
+def _platform_rows(found: PlatformList, now: Mark, width: int | None) -> list[str]:
+    head = ("platform", "kind", "state", "since", "heard", "sent", "in", "out", "refused", "address", "last error")
+    rows = [
+        (
+            view.name,
+            view.kind,
+            view.state.value,
+            since(view.since, now),
+            since(view.inbound, now),
+            since(view.outbound_ack, now),
+            str(view.inbound_count),
+            str(view.outbound_count),
+            str(view.refused_count),
+            view.address,
+            view.last_error,
+        )
+        for view in found.platforms
+    ]
+    return table(head, rows, width=width)
+
+
+async def _agents(call: Call) -> None:
+    found = await call.query(ListProfiles())
+    call.give(found, lambda: _agent_rows(found, call.width))
+
+
+def _agent_rows(found: ProfileList, width: int | None) -> list[str]:
+    head = ("agent", "runner", "model", "busy", "waiting", "asks", "steer", "isolation")
+    rows = [
+        (
+            f"{view.name} (default)" if view.is_default else view.name,
+            view.runner,
+            view.model,
+            f"{view.busy} of {view.limit}",
+            str(view.waiting),
+            "yes" if view.approvals else "no",
+            "yes" if view.steer else "no",
+            view.isolation,
+        )
+        for view in found.profiles
+    ]
+    return table(head, rows, width=width)
+
+
+async def _config(call: Call) -> None:
+    view = await call.query(GetConfig())
+    call.give(view, lambda: config_lines(view, call.width))
+
+
+def config_lines(view: ConfigView, width: int | None) -> list[str]:
+    """Every value with its origin."""
+    rows = [(setting.key, setting.value, setting.origin) for setting in view.settings]
+    return table(("key", "value", "origin"), rows, width=width)
+
+
+def _add_stop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--drain", type=float, default=10.0, metavar="SECONDS", help="time that runs get to end")
+    parser.add_argument("--reason", default="", help="kept in the journal")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait until it has stopped")
+
+
+async def _stop(call: Call) -> None:
+    args = call.args
+    health = await call.query(GetHealth())
+    receipt = await call.execute(Shutdown(reason=args.reason, drain_s=args.drain))
+    call.give(
+        receipt,
+        lambda: facts(
+            [
+                ("running", f"{receipt.running}, given {receipt.drain_s:g} s to end"),
+                ("queued", f"{receipt.queued}, kept"),
+            ]
+        ),
+    )
+    if not args.no_wait:
+        try:
+            async for _ in call.hermes.subscribe(after=health.seq):
+                pass
+        except HermesError:
+            # That the core goes away is what was asked for.
+            pass
+        is_gone = await ended(health.pid, _GONE_LIMIT_S)
+        call.narrate("the core has stopped" if is_gone else f"the core has let go; process {health.pid} goes on")
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("status", "", "how the core is", _add_nothing, _status),
+    Verb("platforms", "list", "connections to messaging platforms", _add_nothing, _platforms),
+    Verb("agents", "list", "agents as configured", _add_nothing, _agents),
+    Verb("config", "show", "every value in force with its origin", _add_nothing, _config),
+    Verb("core", "stop", "drain and stop the core", _add_stop, _stop),
+)

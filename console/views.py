@@ -1,0 +1,31 @@
+"""All views by their place."""
+
+from console.keymap import Keymap
+from console.screens.approvals import ApprovalsView
+from console.screens.base import Stage, View
+from console.screens.deliveries import DeliveriesView
+from console.screens.events import EventsView
+from console.screens.help import HelpView
+from console.screens.overview import OverviewView
+from console.screens.own_cost import VitalsView
+from console.screens.platforms import PlatformsView
+from console.screens.raw import RawView
+from console.screens.session import SessionDetailView
+from console.screens.sessions import SessionsView
+
+
+def build_views(stage: Stage, keymap: Keymap) -> dict[str, View]:
+    """One of each; they are light, because the widgets are shared."""
+    views: list[View] = [
+        OverviewView(stage),
+        SessionsView(stage),
+        SessionDetailView(stage, decide_key=keymap.sign_of("approval.answer")),
+        ApprovalsView(stage),
+        DeliveriesView(stage),
+        PlatformsView(stage),
+        EventsView(stage),
+        VitalsView(stage),
+        RawView(stage),
+        HelpView(stage, keymap),
+    ]
+    return {view.place: view for view in views}

@@ -1,0 +1,432 @@
+"""The outbox: order, retries, what survives a restart, and what an operator can do."""
+
+import asyncio
+
+import pytest
+
+from core.api.base import DeliveryId, PlatformName, SessionId
+from core.api.deliveries import (
+    DeliveryDied,
+    DeliveryDropped,
+    DeliveryQueued,
+    DeliveryRetrying,
+    DeliverySent,
+    DeliveryState,
+    DropDelivery,
+    ListDeliveries,
+    RetryDelivery,
+)
+from core.api.errors import ConflictError, InvalidInput, NotFound, StoreError
+from core.api.system import AlarmRaised
+from core.gateway.deliveries import OUTBOX
+from core.gateway.platform import PlatformError, PlatformErrorKind
+from core.store.base import Batch, Committed, Put
+from core.store.memory import MemoryStore
+from tests.support.clocks import FakeClock
+from tests.support.outbox import LOCAL, OPERATOR, OTHER, Outbox, outbound_to, outbox
+
+SESSION = SessionId("local:dm:8841")
+
+
+def busy(retry_after_s: float | None = None) -> PlatformError:
+    """A platform that wants to be asked later."""
+    return PlatformError(PlatformErrorKind.RETRY_AFTER, "busy", retry_after_s=retry_after_s)
+
+
+def refused() -> PlatformError:
+    """A platform that does not want the message."""
+    return PlatformError(PlatformErrorKind.REFUSED, "the bot was blocked")
+
+
+async def _texts(built: Outbox, name: PlatformName = LOCAL) -> list[str]:
+    return [message.text for message in built.fake(name).sent]
+
+
+async def test_an_answer_is_sent_and_its_row_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One event tells of it; nothing of the outbox is left; the session hears of it after the commit."""
+    async with outbox(monkeypatch) as built:
+        view = await built.answer("hi")
+        assert built.deliveries.waiting_count == built.deliveries.unsent(SESSION) == 1
+        (sent,) = await built.until(DeliverySent)
+        await built.clock.advance(0)
+        assert (sent.delivery.id, sent.delivery.state, sent.delivery.attempt) == (view.id, DeliveryState.SENT, 1)
+        assert await _texts(built) == ["hi"]
+        assert await built.store.count(OUTBOX) == 0
+        assert [(session, item.state, unsent) for session, item, unsent in built.settled] == [
+            (SESSION, DeliveryState.SENT, 0)
+        ]
+        assert [type(event) for event in await built.events()].count(DeliveryQueued) == 0
+        assert (built.deliveries.waiting_count, built.deliveries.dead_count) == (0, 0)
+
+
+async def test_a_failed_attempt_is_repeated_under_the_same_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The far side can tell that it is the same message; the wait it asked for is kept."""
+    async with outbox(monkeypatch) as built:
+        built.fake().faults.append(busy(17.0))
+        await built.answer("hi")
+        (retrying,) = await built.until(DeliveryRetrying)
+        due = retrying.delivery.next_try
+        assert due is not None
+        assert due.mono == built.clock.monotonic() + 17.0
+        await built.clock.advance(16.9)
+        assert len(built.fake().attempts) == 1
+        await built.clock.advance(0.2)
+        await built.until(DeliverySent)
+        assert len({message.delivery_id for message in built.fake().attempts}) == 1
+        assert len(built.fake().attempts) == 2
+
+
+async def test_a_waiting_answer_holds_up_its_own_session_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Order within a chat is kept; other chats go on."""
+    async with outbox(monkeypatch) as built:
+        built.fake().faults.append(busy(60.0))
+        await built.answer("first")
+        await built.until(DeliveryRetrying)
+        await built.answer("second")
+        await built.answer("elsewhere", chat="9")
+        await built.until(DeliverySent)
+        (queued,) = await built.until(DeliveryQueued)
+        assert queued.delivery.text == "second"
+        assert await _texts(built) == ["elsewhere"]
+        assert built.deliveries.unsent(SESSION) == 2
+        await built.clock.advance(60.0)
+        await built.until(DeliverySent, 3)
+        assert await _texts(built) == ["elsewhere", "first", "second"]
+
+
+async def test_only_one_message_of_a_session_is_with_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty answers to one chat are sent one after the other, in their order."""
+    async with outbox(monkeypatch) as built:
+        for number in range(20):
+            await built.answer(str(number))
+        await built.until(DeliverySent, 20)
+        assert await _texts(built) == [str(number) for number in range(20)]
+        assert built.fake().most_in_flight == 1
+
+
+async def test_a_platform_that_hangs_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen at most wait for one platform; the other still gets its message."""
+    async with outbox(monkeypatch) as built:
+        built.fake().gate.clear()
+        for number in range(40):
+            await built.answer("hi", chat=str(number))
+        await built.answer("through", platform=OTHER)
+        await built.until(DeliverySent)
+        assert await _texts(built, OTHER) == ["through"]
+        assert built.fake().most_in_flight == 16
+        assert len(await built.until(DeliveryQueued, 24)) == 24
+        built.fake().gate.set()
+        await built.until(DeliverySent, 41)
+        assert len(built.fake().sent) == 40
+
+
+async def test_a_silent_platform_is_given_up_on_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt has a deadline, and the error says which."""
+    async with outbox(monkeypatch, timeout_s=0.01) as built:
+        built.fake().gate.clear()
+        await built.answer("hi")
+        (retrying,) = await built.until(DeliveryRetrying)
+        assert retrying.delivery.error == "no answer within 0.01 s"
+
+
+async def test_a_refused_answer_is_dead_and_lets_the_next_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays to be seen, with its reason, and counts as dead and not as waiting."""
+    async with outbox(monkeypatch) as built:
+        built.fake().faults.append(refused())
+        await built.answer("no")
+        await built.answer("yes")
+        (died,) = await built.until(DeliveryDied)
+        await built.until(DeliverySent)
+        await built.clock.advance(0)
+        assert died.delivery.error == "the bot was blocked"
+        assert await _texts(built) == ["yes"]
+        assert (built.deliveries.waiting_count, built.deliveries.dead_count) == (0, 1)
+        assert [item.state for item in (await built.waiting()).deliveries] == [DeliveryState.DEAD]
+        assert [item.state for _, item, _ in built.settled] == [DeliveryState.DEAD, DeliveryState.SENT]
+
+
+async def test_attempts_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After max_attempts failures nobody tries any more."""
+    async with outbox(monkeypatch, max_attempts=2, base_s=1.0) as built:
+        built.fake().faults.extend([busy(), busy()])
+        await built.answer("hi")
+        await built.until(DeliveryRetrying)
+        await built.clock.advance(1.0)
+        (died,) = await built.until(DeliveryDied)
+        await built.clock.advance(3600.0)
+        assert died.delivery.attempt == 2
+        assert len(built.fake().attempts) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (ValueError("token=abc"), "the adapter failed with ValueError"),
+        (asyncio.CancelledError(), "the adapter gave up"),
+    ],
+)
+async def test_what_an_adapter_lets_slip_is_translated(
+    monkeypatch: pytest.MonkeyPatch, fault: BaseException, error: str
+) -> None:
+    """A library's own words, which may hold a secret, reach neither view nor journal; the line goes on."""
+    async with outbox(monkeypatch) as built:
+        built.fake().faults.append(fault)
+        await built.answer("hi")
+        (retrying,) = await built.until(DeliveryRetrying)
+        assert retrying.delivery.error == error
+        await built.clock.advance(1.0)
+        await built.until(DeliverySent)
+
+
+async def test_a_connection_that_is_no_longer_configured_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message dies visibly, and the error names what may have been meant."""
+    async with outbox(monkeypatch) as built:
+        await built.answer("hi", platform=PlatformName("lokal"))
+        (died,) = await built.until(DeliveryDied)
+        assert died.delivery.error == "no connection is called lokal; did you mean local?"
+
+
+async def test_a_connection_that_could_not_be_built_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in the configuration can be mended, so the message is kept."""
+
+    def broken(*_: object) -> None:
+        raise ValueError("no")
+
+    async with outbox(monkeypatch, create=broken) as built:
+        await built.answer("hi")
+        (retrying,) = await built.until(DeliveryRetrying)
+        assert retrying.delivery.error == "the connection local could not be set up"
+
+
+async def test_an_operator_can_have_a_waiting_one_tried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait ends, the attempts count afresh, and the journal says who asked."""
+    async with outbox(monkeypatch) as built:
+        built.fake().faults.append(busy(3600.0))
+        view = await built.answer("hi")
+        await built.until(DeliveryRetrying)
+        receipt = await built.deliveries.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
+        (sent,) = await built.until(DeliverySent)
+        assert (receipt.state, receipt.attempt, sent.delivery.attempt) == (DeliveryState.QUEUED, 0, 1)
+        records = await built.journal.read(limit=100)
+        assert [record.actor for record in records if isinstance(record.event, DeliveryQueued)] == [OPERATOR]
+
+
+async def test_an_operator_can_bring_a_dead_one_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes before what waits behind the present one, and it is unsent again."""
+    async with outbox(monkeypatch) as built:
+        built.fake().faults.extend([refused(), busy(60.0)])
+        dead = await built.answer("dead")
+        await built.until(DeliveryDied)
+        await built.answer("head")
+        await built.until(DeliveryRetrying)
+        await built.answer("tail")
+        await built.deliveries.retry_delivery(RetryDelivery(delivery_id=dead.id), OPERATOR)
+        assert built.settled[-1][1:] == ((await built.waiting()).deliveries[0], 3)
+        assert built.deliveries.dead_count == 0
+        await built.clock.advance(60.0)
+        await built.until(DeliverySent, 3)
+        assert await _texts(built) == ["head", "dead", "tail"]
+
+
+async def test_asking_again_for_what_is_on_its_way_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is with the platform, or whose turn is coming, is not sent twice."""
+    async with outbox(monkeypatch) as built:
+        built.fake().gate.clear()
+        first, second = await built.answer("first"), await built.answer("second")
+        await built.clock.advance(0)
+        for view, state in ((first, DeliveryState.SENDING), (second, DeliveryState.QUEUED)):
+            receipt = await built.deliveries.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
+            assert receipt.state is state
+        built.fake().gate.set()
+        await built.until(DeliverySent, 2)
+        assert await _texts(built) == ["first", "second"]
+
+
+async def test_an_operator_can_let_a_waiting_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row goes with an event that says why, and what waited behind it is sent at once."""
+    async with outbox(monkeypatch) as built:
+        built.fake().faults.append(busy(3600.0))
+        first = await built.answer("first")
+        await built.until(DeliveryRetrying)
+        await built.answer("second")
+        await built.deliveries.drop_delivery(DropDelivery(delivery_id=first.id, reason="too late"), OPERATOR)
+        (dropped,) = await built.until(DeliveryDropped)
+        await built.until(DeliverySent)
+        assert (dropped.reason, dropped.delivery.id) == ("too late", first.id)
+        assert await _texts(built) == ["second"]
+        assert await built.store.count(OUTBOX) == 0
+
+
+async def test_one_in_the_middle_of_the_line_can_be_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those before and behind it are sent in order."""
+    async with outbox(monkeypatch) as built:
+        built.fake().gate.clear()
+        await built.answer("first")
+        middle = await built.answer("middle")
+        await built.answer("last")
+        await built.deliveries.drop_delivery(DropDelivery(delivery_id=middle.id), OPERATOR)
+        built.fake().gate.set()
+        await built.until(DeliverySent, 2)
+        assert await _texts(built) == ["first", "last"]
+        assert built.deliveries.waiting_count == 0
+
+
+async def test_a_dead_one_can_be_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nothing of it is left, and it can be neither dropped nor asked for again."""
+    async with outbox(monkeypatch) as built:
+        built.fake().faults.append(refused())
+        view = await built.answer("hi")
+        await built.until(DeliveryDied)
+        await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
+        assert built.deliveries.dead_count == 0
+        assert (await built.waiting()).deliveries == ()
+        with pytest.raises(NotFound):
+            await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
+        with pytest.raises(NotFound):
+            await built.deliveries.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
+
+
+async def test_what_is_with_the_platform_cannot_be_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could say whether it arrived, so the operator is told to look again."""
+    async with outbox(monkeypatch) as built:
+        built.fake().gate.clear()
+        view = await built.answer("hi")
+        await built.clock.advance(0)
+        with pytest.raises(ConflictError):
+            await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
+        built.fake().gate.set()
+        await built.until(DeliverySent)
+
+
+async def test_unsent_answers_survive_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting ones are taken up in order under their ids, the rest of a wait is kept, dead ones stay dead."""
+    store, clock = MemoryStore(), FakeClock()
+    async with outbox(monkeypatch, store=store, clock=clock) as built:
+        built.fake().faults.extend([refused(), busy(100.0)])
+        await built.answer("dead")
+        await built.until(DeliveryDied)
+        retried = await built.answer("retried")
+        await built.until(DeliveryRetrying)
+        await built.answer("behind")
+        before = await built.waiting()
+    later = FakeClock(now=clock.now() + 40.0, monotonic=3.0)
+    async with outbox(monkeypatch, store=store, clock=later, start=False) as built:
+        assert await built.deliveries.recover() == 2
+        listed = (await built.waiting()).deliveries
+        assert [(item.id, item.state) for item in listed] == [(item.id, item.state) for item in before.deliveries]
+        assert listed[0].created.mono == pytest.approx(3.0 - 40.0)
+        await later.advance(70.0)
+        await built.platforms.start()
+        await built.until(DeliverySent, 2)
+        assert await _texts(built) == ["retried", "behind"]
+        assert built.fake().attempts[0].delivery_id == retried.id
+        assert (built.deliveries.waiting_count, built.deliveries.dead_count) == (0, 1)
+
+
+async def test_nothing_is_tried_before_the_connections_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start costs no delivery an attempt."""
+    store = MemoryStore()
+    async with outbox(monkeypatch, store=store, start=False) as built:
+        await built.answer("hi")
+    async with outbox(monkeypatch, store=store, start=False) as built:
+        await built.deliveries.recover()
+        await built.clock.advance(0)
+        assert [item.attempt for item in (await built.waiting()).deliveries] == [0]
+        await built.platforms.start()
+        (sent,) = await built.until(DeliverySent)
+        assert sent.delivery.attempt == 1
+
+
+async def test_a_row_that_cannot_be_read_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is left as it is and named in an alarm; the others are sent."""
+    store = MemoryStore()
+    await store.commit(Batch((Put(OUTBOX + "0", b"{"), Put(OUTBOX + "1", b"\xff")), ()))
+    async with outbox(monkeypatch, store=store, start=False) as built:
+        await built.answer("hi")
+    async with outbox(monkeypatch, store=store) as built:
+        assert await built.deliveries.recover() == 1
+        await built.until(DeliverySent)
+        (alarm,) = [event for event in built.live if isinstance(event, AlarmRaised)]
+        assert alarm.error.startswith("2 stored deliveries cannot be read")
+        assert await store.count(OUTBOX) == 2
+
+
+class FullStore(MemoryStore):
+    """A store that can be full for a while."""
+
+    is_full = False
+
+    def submit(self, batch: Batch) -> asyncio.Future[Committed]:
+        """Refuse while full."""
+        if self.is_full:
+            raise StoreError("the disk is full", cause="full")
+        return super().submit(batch)
+
+
+async def test_what_was_sent_is_not_sent_again_because_the_disk_was_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line waits until it can write down that the message is out."""
+    store = FullStore()
+    async with outbox(monkeypatch, store=store) as built:
+        built.fake().gate.clear()
+        await built.answer("hi")
+        await built.clock.advance(0)
+        store.is_full = True
+        built.fake().gate.set()
+        await built.clock.advance(0)
+        assert await _texts(built) == ["hi"]
+        assert built.deliveries.waiting_count == 1
+        store.is_full = False
+        await built.clock.advance(1.0)
+        await built.until(DeliverySent)
+        assert len(built.fake().attempts) == 1
+
+
+async def test_an_order_that_cannot_be_stored_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retry or drop that the store refuses leaves the delivery as it was."""
+    store = FullStore()
+    async with outbox(monkeypatch, store=store) as built:
+        built.fake().faults.append(busy(60.0))
+        view = await built.answer("hi")
+        await built.until(DeliveryRetrying)
+        await built.clock.advance(0)
+        before = await built.waiting()
+        store.is_full = True
+        with pytest.raises(StoreError):
+            await built.deliveries.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
+        with pytest.raises(StoreError):
+            await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
+        assert (await built.waiting()).deliveries == before.deliveries
+        store.is_full = False
+        await built.clock.advance(60.0)
+        await built.until(DeliverySent)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1001])
+async def test_a_list_has_a_bound(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """The error names field, value and fix."""
+    async with outbox(monkeypatch) as built:
+        with pytest.raises(InvalidInput) as caught:
+            await built.deliveries.list_deliveries(ListDeliveries(limit=limit))
+        assert (caught.value.facts["field"], caught.value.facts["value"]) == ("limit", limit)
+
+
+async def test_a_list_begins_with_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says up to which place of the journal it is true."""
+    async with outbox(monkeypatch) as built:
+        built.fake().gate.clear()
+        views = [await built.answer("hi", chat=str(number)) for number in range(5)]
+        listed = await built.deliveries.list_deliveries(ListDeliveries(limit=3))
+        assert [item.id for item in listed.deliveries] == [view.id for view in views[:3]]
+        assert listed.seq == await built.journal.head()
+        built.fake().gate.set()
+        await built.until(DeliverySent, 5)
+
+
+async def test_a_new_delivery_is_not_sent_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row belongs into the commit of what it answers; only then it is sent."""
+    async with outbox(monkeypatch) as built:
+        view, put = built.deliveries.new_delivery(outbound_to("8841", "hi", delivery_id=DeliveryId("d1")))
+        await built.clock.advance(0)
+        assert (view.id, put.key) == ("d1", "outbound/d1")
+        assert built.fake().attempts == []
+        assert built.deliveries.waiting_count == 0
