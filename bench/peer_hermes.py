@@ -61,7 +61,8 @@ def main() -> int:
     folder = Path(os.environ.get("HERMES_BENCH_DIR") or root / ".bench-venv").resolve() / "hermes-agent-0.19.0"
     python = ready_python(folder)
     with tempfile.TemporaryDirectory(prefix="peer-home-") as home:
-        inside = [str(python), str(Path(__file__).resolve()), "--inside"]
+        # -P: the files beside this one must not stand in for modules of the peer.
+        inside = [str(python), "-P", str(Path(__file__).resolve()), "--inside"]
         done = subprocess.run(
             [*inside, "--sessions", str(chosen.sessions), "--seconds", str(chosen.seconds)],
             env={"PATH": os.environ.get("PATH", ""), "HOME": home, "HERMES_HOME": home, "GATEWAY_ALLOW_ALL_USERS": "1"},
@@ -134,6 +135,9 @@ async def measured(session_count: int, seconds: float) -> dict[str, Any]:
     return {
         "peer": PEER,
         "what": "message handed to the platform adapter until the answer reaches its send(), instant agent",
+        "each_turn": "on the session that was silent longest; routing index and delivery ledger are written",
+        "left_out": "in the peer's favour: transcript rows (its real agent writes them), session titles (a model call),"
+        " provider lookup, logging; loading the sessions is not timed",
         "sessions": session_count,
         "turns_per_s": max(rates.values()),
         "turns_per_s_by_senders_at_once": rates,

@@ -40,6 +40,7 @@ from console.terminal import HermesDriver, copy_sequence, vitals_of
 from console.theme import ANSI, THEMES, choose_theme
 from console.views import build_views
 from console.widgets.event_log import EventLog
+from console.widgets.status_bar import Hint
 from console.widgets.table import VirtualTable
 from console.widgets.transcript import TranscriptView
 from core.api.base import Command, Query, R
@@ -157,6 +158,7 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
     def open_core(self) -> None:
         """Open it on a thread; what goes wrong is shown and the console stays."""
         self.failure = None
+        self.stage.has_failed = False
         self._show_notice()
         self.run_worker(self._open_on_thread, thread=True, group="open", exclusive=True, exit_on_error=False)
 
@@ -170,6 +172,7 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
 
     def _not_opened(self, error: Exception) -> None:
         self.failure = error
+        self.stage.has_failed = True
         self._show_notice()
         self._show_lines()
 
@@ -239,6 +242,10 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
 
     def _show_crumb(self) -> None:
         view = self.navigator.view
+        if self.failure is not None:
+            self.desk.crumb.set_parts([])
+            self.desk.hints.set_hints([Hint("r", "try again"), Hint("q", "leave")])
+            return
         left, right = view.crumb()
         self.desk.crumb.set_parts(left, [*right, live_part(self.stage, paused=self._paused)])
         for bar, parts in zip(self.desk.extra, view.extra_lines(), strict=False):

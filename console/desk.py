@@ -55,13 +55,14 @@ class DeskScreen(Screen[None]):
 
     DEFAULT_CSS = """
     DeskScreen { layout: vertical; background: $background; }
+    #head, #crumb, #facts, #tabs, #result { padding: 0 1; }
     #facts, #tabs { display: none; }
     #main { height: 1fr; layout: vertical; }
     #main.-wide { layout: horizontal; }
     #primary { height: 1fr; width: 1fr; }
     #primary > * { display: none; }
     #detail { display: none; height: 6; }
-    #main.-wide > #detail { height: 1fr; width: 52; border-left: solid $border; padding: 0 0 0 1; }
+    #main.-wide > #detail { height: 1fr; width: 48; border-left: solid $border; padding: 0 0 0 1; }
     #command {
         display: none; height: 1; border: none; padding: 0; background: $background;
     }

@@ -13,6 +13,8 @@ _FRESH_S = 6.0
 def core_part(stage: Stage) -> Part:
     """How the core is: starting, ok with its lag, late, stopping, or lost."""
     feed, mirror = stage.feed, stage.mirror
+    if stage.has_failed:
+        return "no core", "failing"
     if feed is None or (feed.line.state is LineState.OPENING and mirror.health is None):
         return "core starting", "busy"
     if feed.line.state is LineState.RECONNECTING:
@@ -79,6 +81,8 @@ def live_part(stage: Stage, *, paused: int | None) -> Part:
     feed = stage.feed
     if paused is not None:
         return f"paused, {text.count(paused)} changes wait", "needs"
+    if stage.has_failed:
+        return "not live", "failing"
     state = feed.line.state if feed else LineState.OPENING
     match state:
         case LineState.LIVE:

@@ -67,7 +67,7 @@ class Leaving:
         if not options.is_embedded or self._host.failure is not None:
             self.leave(stop=not options.is_embedded)
             return
-        wish = options.on_quit
+        wish: str = options.on_quit
         if wish == "ask":
             wish = load_remembered(options.home).on_quit or "ask"
         if wish in {"stop", "keep"}:

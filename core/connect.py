@@ -1,6 +1,7 @@
 """The one door: a core in this process, or a core that runs elsewhere on this machine."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from core.config import FILE_NAME, check, load
 from core.home import HomeLock, prepare, socket_path
 from core.kernel import Kernel
 from core.threaded import ThreadedHermes
+
+_SOCKET_LIMIT_S = 2.0
 
 
 def open_embedded(home: Path) -> ThreadedHermes:
@@ -88,13 +91,19 @@ async def _open(home: Path) -> Kernel:
         raise
     kernel.at_close(lock.release)
 
-    async def serve_socket() -> None:
-        from core.attach.server import AttachServer
-
-        await AttachServer(kernel, socket_path(home), version=kernel.health.version).run()
-
-    kernel.supervisor.start("attach", serve_socket)
+    await _open_socket(kernel, home)
     return kernel
+
+
+async def _open_socket(kernel: Kernel, home: Path) -> None:
+    from core.attach.server import AttachServer
+
+    server = AttachServer(kernel, socket_path(home), version=kernel.health.version)
+    kernel.supervisor.start("attach", server.run)
+    # Without the socket the core still works; its service view says what is wrong.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_SOCKET_LIMIT_S):
+            await server.is_listening.wait()
 
 
 async def _serve(home: Path, on_ready: Callable[[HealthView], None]) -> int:

@@ -57,6 +57,7 @@ class Stage:
     vitals: Vitals = field(default_factory=Vitals)
     rates: Rates = field(default_factory=Rates)
     feed: Feed | None = None
+    has_failed: bool = False
     width: int = 80
     height: int = 24
 
@@ -345,7 +346,7 @@ class ListView(View):
         if self.filter_error:
             left.append((f"  {self.filter_error}", "failing"))
         shown, total = len(self.rows.ids), self.total()
-        words = text.count(total) if shown == total else f"{text.count(shown)} of {text.count(total)}"
+        words = f"{text.count(total)} in all" if shown == total else f"{text.count(shown)} of {text.count(total)}"
         return left, [(words, "plain")]
 
 

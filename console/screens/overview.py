@@ -1,12 +1,12 @@
 """The first page: what needs you, whether the system is well, and what happened while nobody looked."""
 
 from console import text
-from console.glyphs import badge, tone_badge
+from console.glyphs import tone_badge
 from console.mirror import Changes
 from console.needs import Need, needs
 from console.screens.base import ListView, Stage, Target, gone_row, version
 from console.screens.empty import first_step_fields
-from console.screens.system_facts import latest_facts, system_facts
+from console.screens.system_facts import latest_facts, platform_facts, system_facts
 from console.session_facts import Fact, approval_facts, peek
 from console.widgets.status_bar import Part
 from console.widgets.table import Column, Row
@@ -93,7 +93,7 @@ class OverviewView(ListView):
     def _draw_system(self) -> None:
         fields = first_step_fields(self.mirror)
         fields += system_facts(self.stage)
-        fields += latest_facts(self.mirror, since_seq=self.away_seq, away_s=self.away_s)
+        fields += latest_facts(self.stage, since_seq=self.away_seq, away_s=self.away_s)
         self.stage.fields.set_fields(fields)
 
     def row(self, row_id: str) -> Row:
@@ -162,10 +162,7 @@ class OverviewView(ListView):
         view = self.mirror.sessions.get(target.session_id)
         if view is not None:
             facts += peek(view, approval, age, use_ascii=self.stage.use_ascii)
-        platform = self.mirror.platforms.get(target.platform)
-        if platform is not None:
-            sign = badge(platform.state, use_ascii=self.stage.use_ascii)
-            facts += [(f"-- {platform.name}", "", ""), ("state", sign.text, sign.tone)]
+        facts += platform_facts(self.stage, target.platform)
         return facts or [(f"-- {need.kind}", "", ""), (need.subject, need.text, need.tone)]
 
     def raw(self) -> object | None:

@@ -6,6 +6,7 @@ from console import text
 from console.glyphs import badge
 from console.mirror import Changes
 from console.screens.base import ListView, Target, gone_row, matches, version
+from console.screens.system_facts import platform_facts
 from console.session_facts import Fact
 from console.widgets.badge import badge_cell
 from console.widgets.table import Column, Row
@@ -71,22 +72,7 @@ class PlatformsView(ListView):
 
     def detail(self, row_id: str) -> list[Fact]:
         """All of the connection under the cursor."""
-        view = self.mirror.platforms.get(row_id)
-        if view is None:
-            return []
-        sign = badge(view.state, use_ascii=self.stage.use_ascii)
-        sessions = sum(1 for item in self.mirror.busy_sessions() if item.source.platform == view.name)
-        return [
-            (f"-- {text.clean(view.name)}", "", ""),
-            ("state", f"{sign.text} {self.stage.age(view.since)}, since {text.stamp(view.since.at)}", sign.tone),
-            ("error", text.clean(view.last_error) or "none", "failing" if view.last_error else "plain"),
-            ("address", text.clean(view.address) or "none", "plain"),
-            ("last in", f"{self.stage.age(view.inbound)}   {text.count(view.inbound_count)} in all", "plain"),
-            ("last out", f"{self.stage.age(view.outbound_ack)}   {text.count(view.outbound_count)} in all", "plain"),
-            ("refused", text.count(view.refused_count), "needs" if view.refused_count else "plain"),
-            ("restarts", text.count(view.restart_count), "needs" if view.restart_count else "plain"),
-            ("busy now", f"{sessions} sessions", "plain"),
-        ]
+        return platform_facts(self.stage, row_id)
 
     def target(self) -> Target:
         """The platform under the cursor."""

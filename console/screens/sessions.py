@@ -10,7 +10,7 @@ from console.glyphs import badge
 from console.mirror import Changes
 from console.screens.base import ListView, Stage, Target, gone_row, version
 from console.screens.empty import first_steps
-from console.session_facts import Fact, peek
+from console.session_facts import Fact, approval_facts, peek
 from console.session_filter import parse_filter
 from console.session_index import SORTS, STATES, Selection, who
 from console.session_words import doing, is_quiet
@@ -107,7 +107,11 @@ class SessionsView(ListView):
         view = self.mirror.sessions.get(row_id)
         if view is None:
             return []
-        return peek(view, self.mirror.approval_of(row_id), self.stage.age_s, use_ascii=self.stage.use_ascii)
+        approval = self.mirror.approval_of(row_id)
+        facts = peek(view, approval, self.stage.age_s, use_ascii=self.stage.use_ascii)
+        if approval is not None and self.stage.is_wide:
+            facts += approval_facts(approval, self.stage.age_s, behind=view.queue_depth)
+        return facts
 
     def empty_text(self) -> str:
         """What to type next, or where the sessions are."""

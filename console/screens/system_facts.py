@@ -4,11 +4,12 @@ from collections.abc import Iterable
 
 from console import text
 from console.event_line import EventLine
-from console.glyphs import badge
+from console.glyphs import badge, tone_badge
 from console.mirror import Mirror
 from console.screens.base import Stage
 from console.session_facts import Fact
 from console.widgets.meter import spark
+from core.api.base import Mark
 from core.api.deliveries import DeliveryState
 from core.api.platforms import PlatformState
 from core.api.sessions import SessionState
@@ -25,6 +26,7 @@ PLATFORM_ORDER = (PlatformState.DOWN, PlatformState.CONNECTING, PlatformState.CO
 _SPARK_WIDTH = 24
 _LATEST_LINES = 40
 _PLATFORM_LIMIT = 12
+_SUBJECT_WIDTH, _KIND_WIDTH = 18, 18
 LATE_LAG_S = 0.25
 
 
@@ -73,14 +75,41 @@ def _platforms(stage: Stage) -> Iterable[Fact]:
     groups: dict[PlatformState, list[str]] = {}
     for view in sorted(stage.mirror.platforms.values(), key=lambda item: item.name):
         groups.setdefault(view.state, []).append(text.clean(view.name))
-    words: list[str] = []
+    label = "platforms"
     for state in PLATFORM_ORDER:
         if names := groups.get(state):
             sign = badge(state, use_ascii=stage.use_ascii)
             more = f" and {len(names) - _PLATFORM_LIMIT} more" if len(names) > _PLATFORM_LIMIT else ""
-            words.append(f"{sign.text}: {', '.join(names[:_PLATFORM_LIMIT])}{more}")
-    tone = "failing" if PlatformState.DOWN in groups else "plain"
-    yield "platforms", "   ".join(words) or "none configured", tone
+            tone = sign.tone if state is PlatformState.DOWN else "plain"
+            yield label, f"{sign.text}: {', '.join(names[:_PLATFORM_LIMIT])}{more}", tone
+            label = ""
+    if not groups:
+        yield label, "none configured", "quiet"
+
+
+def platform_facts(stage: Stage, name: str) -> list[Fact]:
+    """All of one connection."""
+    view = stage.mirror.platforms.get(name)
+    if view is None:
+        return []
+    sign = badge(view.state, use_ascii=stage.use_ascii)
+    busy = sum(1 for item in stage.mirror.busy_sessions() if item.source.platform == view.name)
+    return [
+        (f"-- {text.clean(view.name)}", "", ""),
+        ("state", f"{sign.text} {stage.age(view.since)}, since {text.stamp(view.since.at)}", sign.tone),
+        ("error", text.clean(view.last_error) or "none", "failing" if view.last_error else "plain"),
+        ("kind", text.clean(view.kind), "plain"),
+        ("address", text.clean(view.address) or "none", "plain"),
+        ("last in", f"{_ago(stage, view.inbound)}   {text.count(view.inbound_count)} in all", "plain"),
+        ("last out", f"{_ago(stage, view.outbound_ack)}   {text.count(view.outbound_count)} in all", "plain"),
+        ("refused", text.count(view.refused_count), "needs" if view.refused_count else "plain"),
+        ("restarts", text.count(view.restart_count), "needs" if view.restart_count else "plain"),
+        ("busy now", f"{busy} sessions", "plain"),
+    ]
+
+
+def _ago(stage: Stage, mark: Mark | None) -> str:
+    return "never" if mark is None else f"{stage.age(mark)} ago"
 
 
 def _agents(mirror: Mirror) -> Iterable[Fact]:
@@ -130,20 +159,23 @@ def core_facts(stage: Stage) -> list[Fact]:
     return facts
 
 
-_LEVEL_TONES = {"good": "plain", "warn": "needs", "fail": "failing", "info": "plain"}
+_LEVEL_TONES = {"good": "well", "warn": "needs", "fail": "failing", "info": "quiet"}
 
 
-def latest_facts(mirror: Mirror, *, since_seq: int | None, away_s: float | None) -> list[Fact]:
+def latest_facts(stage: Stage, *, since_seq: int | None, away_s: float | None) -> list[Fact]:
     """The newest lines of the journal that say more than daily business; or those since somebody looked."""
-    lines = [line for line in mirror.last_events(4_000) if _is_notable(line)]
+    lines = [line for line in stage.mirror.last_events(4_000) if _is_notable(line)]
     title = "latest"
     if since_seq is not None and away_s is not None:
         lines = [line for line in lines if line.seq > since_seq]
         title = f"since you looked, {text.age(away_s)}"
     facts: list[Fact] = [(f"-- {title}", "", "")]
     for line in lines[-_LATEST_LINES:][::-1]:
-        words = f"{text.short_id(line.subject, 18)}  {line.kind}  {text.clean(line.text)}"
-        facts.append((text.clock_time(line.at), words, _LEVEL_TONES.get(line.level, "plain")))
+        # The sign carries the level; a page of red lines would say nothing any more.
+        sign = tone_badge(_LEVEL_TONES.get(line.level, "quiet"), line.kind, use_ascii=stage.use_ascii)
+        subject = text.fit(text.short_id(line.subject, _SUBJECT_WIDTH), _SUBJECT_WIDTH)
+        words = f"{text.fit(sign.text, _KIND_WIDTH)} {subject} {text.clean(line.text)}"
+        facts.append((text.clock_time(line.at), words, "plain"))
     if not lines:
         facts.append(("", "nothing out of the ordinary", "quiet"))
     return facts

@@ -196,6 +196,12 @@ class EventLog(ScrolledSurface):
         """The wheel stops following, and at the end begins it again."""
         self.set_follow(self.scroll_offset.y >= self.max_scroll_y)
 
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Whoever moves away from the end, by the scroll bar too, stops following."""
+        super().watch_scroll_y(old_value, new_value)
+        if self._follows and round(new_value) < min(round(old_value), self.max_scroll_y):
+            self.set_follow(False)
+
     def on_click(self, event: events.Click) -> None:
         """Click puts the cursor on a line, a double click opens it."""
         index = self.scroll_offset.y + event.get_content_offset_capture(self).y

@@ -58,6 +58,8 @@ class FieldPane(ScrolledSurface):
     def _lay_out(self) -> None:
         width = self.size.width
         if width <= 0:
+            # Hidden: whatever its next size is, it has to be laid out again.
+            self._laid_width = -1
             return
         room = max(2, width - self._label_width - 2)
         laid: list[Field] = [(f"{_HEADING}{clean(self._heading)}", "", "")] if self._heading else []

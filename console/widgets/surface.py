@@ -8,6 +8,7 @@ from rich.style import Style
 from textual import events
 from textual.app import App
 from textual.dom import DOMNode
+from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
@@ -97,6 +98,12 @@ class ScrolledSurface(Surface, ScrollView, can_focus=True):
     """
 
     WHEEL_LINES = 3
+
+    @property
+    def size(self) -> Size:
+        """What can be drawn on: without the scroll bar, which Textual counts in."""
+        inner = self.scrollable_size
+        return inner if inner.width else super().size
 
     def on_mount(self) -> None:
         """A terminal without Unicode cannot draw the scroll bar."""

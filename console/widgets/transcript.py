@@ -190,10 +190,13 @@ class TranscriptView(ScrolledSurface):
         self._settle()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """What comes into the window gets its true height first."""
+        """Whoever moves away from the end stops following; what comes into the window gets its true height."""
         super().watch_scroll_y(old_value, new_value)
-        if round(old_value) != round(new_value):
-            self._settle()
+        if self._is_settling or round(old_value) == round(new_value):
+            return
+        if self._follows and round(new_value) < self.max_scroll_y:
+            self.set_follow(False)
+        self._settle()
 
     # Movement
 

@@ -239,7 +239,7 @@ class Play:
         if step.silent:
             self._check()
             try:
-                await self._waits.wait(asyncio.Event().wait())
+                await self._waits.wait(_forever())
             except CutShort:
                 raise _Cancelled from None
         return
@@ -319,9 +319,8 @@ class Play:
         until = clock.monotonic() + min(limits) if limits else None
         while self._open[action.action_id] is None and (until is None or clock.monotonic() < until):
             self._check()
-            forever = asyncio.Event().wait()
             try:
-                await self._waits.wait(forever if until is None else clock.sleep(until - clock.monotonic()))
+                await self._waits.wait(_forever() if until is None else clock.sleep(until - clock.monotonic()))
             except CutShort:
                 continue
         decision = self._open[action.action_id]
@@ -367,6 +366,10 @@ class Play:
         except Refused as error:
             yield self._told(msgspec.structs.replace(call, status=ToolStatus.FAILED, output=error.message))
             yield TextDelta(text=f"I did not write {path}: {error.message}.")
+
+
+async def _forever() -> None:
+    await asyncio.Event().wait()
 
 
 def _write_action(action_id: str, path: str, call: ToolCall) -> ActionRequested:

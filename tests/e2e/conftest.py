@@ -10,15 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.shell import Shell, shell_for
+from tests.support.shell import CONFIG, Shell, shell_for
 from tests.support.terminal import CONSOLE, ROOT, clean_environment
-
-CONFIG = """\
-http: {port: 0}
-core: {drain_s: 1.0}
-agents:
-  main: {runner: scripted, pace: 0}
-"""
 
 
 @pytest.fixture

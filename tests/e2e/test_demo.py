@@ -25,7 +25,7 @@ def test_the_demo_draws_a_busy_overview_and_follows_the_keys(tmp_path: Path, col
         terminal.wait_for("interrupt run")
         terminal.press("escape", "escape", ":")
         terminal.press("events", "enter")
-        terminal.wait_for("RunStarted")
+        terminal.wait_for("run started")
         terminal.press("q")
         assert terminal.exit_code() == 0
 

@@ -3,11 +3,13 @@
 import re
 import stat
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.shell import Shell, read_json
+from tests.support.shell import CONFIG, read_json, shell_for
 from tests.support.terminal import CONSOLE, ROOT, Terminal, clean_environment
 
 pytestmark = pytest.mark.e2e
@@ -29,9 +31,21 @@ def test_a_missing_home_is_made_for_its_owner_alone(tmp_path: Path) -> None:
         assert (home / "config.yaml").read_text(encoding="utf-8").startswith("#")
 
 
-def test_the_lines_on_an_empty_screen_work_when_pasted(home: Path, shell: Shell) -> None:
+@pytest.fixture
+def near_home() -> Iterator[Path]:
+    """A home whose path is as short as that of a real one, so that no line that names it is wrapped."""
+    with tempfile.TemporaryDirectory(prefix="h") as folder:
+        home = Path(folder) / "home"
+        home.mkdir(mode=0o700)
+        (home / "config.yaml").write_text(CONFIG, encoding="utf-8")
+        yield home
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (140, 40)])
+def test_the_lines_on_an_empty_screen_work_when_pasted(near_home: Path, columns: int, rows: int) -> None:
     """The curl lines name the real port, do not show the key, and bring the first session."""
-    with Terminal([*CONSOLE, "--home", str(home)], columns=140, rows=40) as terminal:
+    home, shell = near_home, shell_for(near_home)
+    with Terminal([*CONSOLE, "--home", str(home)], columns=columns, rows=rows) as terminal:
         terminal.wait_for("core ok")
         terminal.press("2")
         screen = terminal.wait_for('"role":"user"')

@@ -179,9 +179,7 @@ async def test_slow_headers_of_a_second_request_are_408_too() -> None:
     [
         request("POST", "/echo", "Content-Length: 5000", body=b"x" * 5000),
         request("POST", "/echo", "Content-Length: 99999999999999"),
-        request(
-            "POST", "/echo", "Transfer-Encoding: chunked", body=b"1000\r\n" + b"x" * 4096 + b"\r\n0\r\n\r\n"
-        ),
+        request("POST", "/echo", "Transfer-Encoding: chunked", body=b"1000\r\n" + b"x" * 4096 + b"\r\n0\r\n\r\n"),
     ],
     ids=["declared", "absurd", "streamed"],
 )

@@ -35,7 +35,7 @@ NEARLY = st.fixed_dictionaries(
 )
 BODIES = st.binary(max_size=200) | (JSON | NEARLY).map(lambda value: json.dumps(value).encode())
 HEADER_TEXT = st.text(st.characters(max_codepoint=255), max_size=40)
-CHUNKS = st.lists(st.binary(max_size=50), max_size=4)
+CHUNKS = st.lists(st.binary(max_size=50), min_size=1, max_size=4)
 
 
 def is_proper(answer: Answer, known: set[int]) -> None:
@@ -108,10 +108,12 @@ def test_unsigned_garbage_never_enters_a_webhook(body: bytes, timestamp: str, cl
 @given(body=st.binary(max_size=300))
 def test_any_bytes_are_an_ask_or_a_400(body: bytes) -> None:
     """The parser raises nothing else."""
+    status = 0
     try:
         ask_of(body)
     except HttpRefusal as refusal:
-        assert refusal.status == 400
+        status = refusal.status
+    assert status in {0, 400}
 
 
 @given(text=st.text(max_size=40), body=JSON)
@@ -121,10 +123,13 @@ def test_any_template_is_refused_or_shows_text(text: str, body: Any) -> None:
         template = Template(text)
     except ValueError:
         return
+    missing = ""
     try:
-        assert isinstance(template.render(body), str)
-    except MissingField as missing:
-        assert "{" + missing.path + "}" in text
+        shown = template.render(body)
+    except MissingField as error:
+        shown, missing = "", "{" + error.path + "}"
+    assert isinstance(shown, str)
+    assert missing in text
 
 
 @given(text=st.text(max_size=40))

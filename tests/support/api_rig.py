@@ -51,7 +51,7 @@ class Api:
     async def ask(self, *messages: Any, headers: dict[str, str] | None = None, **more: Any) -> Answer:
         """POST a chat completion; a plain text is a user message."""
         caller = self.caller(*messages, headers=headers, **more)
-        await self.app(caller.scope, caller.receive, caller.send)
+        await caller.make(self.app)
         return caller.answer
 
     def caller(self, *messages: Any, headers: dict[str, str] | None = None, **more: Any) -> Caller:

@@ -102,6 +102,10 @@ class Caller:
             self.answer.is_whole = not message["more_body"]
         self.written.set()
 
+    async def make(self, app: App) -> None:
+        """Send it to an app, and wait until the app is done with it."""
+        await app(self.scope, self.receive, self.send)
+
     async def until(self, piece: bytes) -> None:
         """Wait until the app has sent this."""
         while piece not in self.answer.body:
@@ -126,7 +130,7 @@ async def call(
 ) -> Answer:
     """Make a request and wait for its end."""
     caller = Caller(method, path, headers, body, query=query)
-    await app(caller.scope, caller.receive, caller.send)
+    await caller.make(app)
     return caller.answer
 
 

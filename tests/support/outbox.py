@@ -11,16 +11,25 @@ import pytest
 
 from core.api.base import Actor, ActorKind, DeliveryId, Event, MessageId, PlatformName, Seq, SessionId
 from core.api.deliveries import DeliveryList, DeliveryView, ListDeliveries
-from core.api.errors import ConfigError
+from core.api.errors import ConfigError, StoreError
 from core.api.sessions import ChatKind, Source
 from core.gateway.deliveries import Deliveries
-from core.gateway.platform import Accepted, Inbound, Inbox, Limits, Outbound, PlatformContext
+from core.gateway.platform import (
+    Accepted,
+    Inbound,
+    Inbox,
+    Limits,
+    Outbound,
+    PlatformContext,
+    PlatformError,
+    PlatformErrorKind,
+)
 from core.gateway.platforms import Platforms
 from core.ids import IdSource
 from core.journal import Journal
 from core.secrets import Secret
 from core.settings import DeliverySettings, LoopbackSettings, Settings
-from core.store.base import Store
+from core.store.base import Batch, Committed, Store
 from core.store.memory import MemoryStore
 from core.supervisor import Supervisor
 from tests.support.clocks import FakeClock
@@ -204,6 +213,33 @@ def outbound_to(
         text=text,
         reply_to=reply_to,
     )
+
+
+class FullStore(MemoryStore):
+    """A store that can be full for a while."""
+
+    is_full = False
+
+    def submit(self, batch: Batch) -> asyncio.Future[Committed]:
+        """Refuse while full."""
+        if self.is_full:
+            raise StoreError("the disk is full", cause="full")
+        return super().submit(batch)
+
+
+def busy(retry_after_s: float | None = None) -> PlatformError:
+    """A platform that wants to be asked later."""
+    return PlatformError(PlatformErrorKind.RETRY_AFTER, "busy", retry_after_s=retry_after_s)
+
+
+def refused() -> PlatformError:
+    """A platform that does not want the message."""
+    return PlatformError(PlatformErrorKind.REFUSED, "the bot was blocked")
+
+
+async def texts_of(built: Outbox, name: PlatformName = LOCAL) -> list[str]:
+    """What a connection took, in order."""
+    return [message.text for message in built.fake(name).sent]
 
 
 @asynccontextmanager

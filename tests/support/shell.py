@@ -8,6 +8,14 @@ from typing import Any
 
 from tests.support.terminal import CONSOLE, ROOT, clean_environment
 
+CONFIG = """\
+http: {port: 0}
+core: {drain_s: 1.0}
+agents:
+  main: {runner: scripted, pace: 0}
+"""
+"""Any free port, and an agent that answers at once."""
+
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ import pytest
 
 from core.api.base import SessionId
 from core.api.sessions import GetSession, ListSessions
+from core.api.system import CoreStarted, ListEvents
 from core.api.transcripts import EntryKind, ReadTranscript
 from core.clock import SystemClock
 from core.connect import attach
@@ -29,13 +31,24 @@ KILLS = 20
 CONFIG = """
 http: {port: 0}
 agents:
-  main: {runner: scripted, scenario: builtin:echo, pace: 0, concurrency: 32}
+  main: {runner: scripted, scenario: slow.yaml, concurrency: 32}
 platforms:
   hooks:
     kind: webhook
     routes:
       load: {secret: "file:secrets/hook", template: "{text}", chat: "{chat}", rate_per_minute: 1000000}
 sessions: {queue_limit: 1000, max_attempts: 100}
+"""
+
+
+# Slow enough that a blow often falls into the middle of a run.
+SCENARIO = """
+about: Says after a while what it was told.
+streamed: false
+rules:
+  - steps:
+      - pause: 0.15
+      - text: "{text}"
 """
 
 
@@ -63,8 +76,8 @@ class Core:
         assert self.process.stderr is not None
         async with asyncio.timeout(30):
             while line := await self.process.stderr.readline():
-                if b"http://127.0.0.1:" in line:
-                    self.url = "http://127.0.0.1:" + line.split(b"http://127.0.0.1:")[1].split(b"/")[0].split()[0].decode()
+                if found := re.search(rb"http://127\.0\.0\.1:\d+", line):
+                    self.url = found.group().decode()
                     break
             else:
                 pytest.fail("the core ended before it was ready")
@@ -100,10 +113,13 @@ async def _post(client: httpx.AsyncClient, core: Core, body: bytes, delivery: st
 
 
 async def _sender(core: Core, number: int, count: int, acknowledged: dict[str, str]) -> None:
+    rng = random.Random(number)
     async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
         for index in range(count):
             text = f"sender {number} message {index}"
             body = json.dumps({"text": text, "chat": f"s{number}"}).encode()
+            # People do not write all at once; this spreads the messages over the kills.
+            await asyncio.sleep(rng.uniform(0.0, 1.2))
             while (message_id := await _post(client, core, body, f"d{number}-{index}")) is None:
                 await asyncio.sleep(0.02)
             acknowledged[text] = message_id
@@ -130,26 +146,42 @@ async def test_every_acknowledged_message_is_answered_once_or_visibly_queued(
     short = os.environ.get("HERMES_TORTURE") != "long"
     kills = 8 if short else KILLS
     home = tmp_path / "home"
-    prepare(home)
-    (home / "config.yaml").write_text(CONFIG)
-    secret = home / "secrets" / "hook"
-    secret.write_text(SECRET.reveal())
-    secret.chmod(0o600)
+    await asyncio.to_thread(_prepared, home)
     core = Core(home)
     await core.start()
     acknowledged: dict[str, str] = {}
     senders = asyncio.gather(*(_sender(core, n, MESSAGES // SENDERS, acknowledged) for n in range(SENDERS)))
     killed = await _killer(core, senders, random.Random(7), kills)
     answered, queued, twice, lost = await _audit(home, acknowledged)
+    cut_off = await _cut_off(home)
     await core.kill()
     with capsys.disabled():
         print(
             f"\ntorture: {len(acknowledged)} acknowledged, {killed} kills: "
-            f"{answered} answered once, {queued} queued, {twice} twice, {lost} lost"
+            f"{answered} answered once, {queued} queued, {twice} twice, {lost} lost; {cut_off} runs were cut off"
         )
+    assert cut_off > 0
     assert len(acknowledged) == MESSAGES
     assert (twice, lost) == (0, 0)
     assert answered + queued == MESSAGES
+
+
+def _prepared(home: Path) -> None:
+    prepare(home)
+    (home / "config.yaml").write_text(CONFIG)
+    (home / "slow.yaml").write_text(SCENARIO)
+    secret = home / "secrets" / "hook"
+    secret.write_text(SECRET.reveal())
+    secret.chmod(0o600)
+
+
+async def _cut_off(home: Path) -> int:
+    hermes = await attach(home)
+    try:
+        page = await hermes.query(ListEvents(subject="core", limit=1000))
+        return sum(record.event.recovered_runs for record in page.records if isinstance(record.event, CoreStarted))
+    finally:
+        await hermes.close()
 
 
 async def _audit(home: Path, acknowledged: dict[str, str]) -> tuple[int, int, int, int]:

@@ -179,8 +179,27 @@ def test_a_message_from_outside_is_one_short_line() -> None:
     assert len(error.message) < 320
 
 
-NAMES = """choices delta message content tool_calls function error usage finish_reason index id name arguments
-code type prompt_tokens cost text reasoning""".split()
+NAMES = [
+    "choices",
+    "delta",
+    "message",
+    "content",
+    "tool_calls",
+    "function",
+    "error",
+    "usage",
+    "finish_reason",
+    "index",
+    "id",
+    "name",
+    "arguments",
+    "code",
+    "type",
+    "prompt_tokens",
+    "cost",
+    "text",
+    "reasoning",
+]
 CHUNKS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),

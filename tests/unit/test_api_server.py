@@ -130,7 +130,7 @@ async def test_silence_is_broken_by_comments() -> None:
     api = Api(FakeInbox((gate, END)), keepalive_s=0.01)
     caller = api.caller("hello", stream=True)
     async with asyncio.TaskGroup() as group:
-        group.create_task(api.app(caller.scope, caller.receive, caller.send))
+        group.create_task(caller.make(api.app))
         await caller.until(b": keepalive")
         gate.set()
     assert pieces(caller.answer.events())
@@ -142,7 +142,7 @@ async def test_reports_that_are_not_shown_do_not_make_a_stream_silent() -> None:
     api = Api(FakeInbox((gate, ThoughtDelta(text="hm"), END)), keepalive_s=60.0)
     caller = api.caller("hello", stream=True)
     async with asyncio.TaskGroup() as group:
-        group.create_task(api.app(caller.scope, caller.receive, caller.send))
+        group.create_task(caller.make(api.app))
         await caller.until(b"assistant")
         api.clock.step(61.0)
         gate.set()
@@ -175,9 +175,7 @@ async def test_a_run_that_dies_in_a_stream_is_an_error_event() -> None:
     """The stream ends properly, so that clients raise and do not hang."""
     answer = await Api(FakeInbox((TextDelta(text="par"), FAILED))).ask("hello", stream=True)
     found = pieces(answer.events())
-    assert found[-1] == {
-        "error": {"message": "the model is gone really", "type": "api_error", "code": "upstream_down"}
-    }
+    assert found[-1] == {"error": {"message": "the model is gone really", "type": "api_error", "code": "upstream_down"}}
     assert answer.is_whole
 
 
@@ -221,7 +219,7 @@ async def test_hanging_up_stops_the_run_only_if_it_is_ones_own(has_begun: bool, 
     caller = api.caller("hello", stream=stream)
     begun.set()
     async with asyncio.TaskGroup() as group:
-        group.create_task(api.app(caller.scope, caller.receive, caller.send))
+        group.create_task(caller.make(api.app))
         await api.inbox.arrived.wait()
         if stream:
             await caller.until(b'"x"' if has_begun else b"assistant")
@@ -237,7 +235,7 @@ async def test_hanging_up_as_the_run_ends_stops_nothing() -> None:
     api = Api(FakeInbox((TextDelta(text="x"), gate, TextDelta(text="y"), TextDelta(text="z"), END)))
     caller = api.caller("hello", stream=True)
     async with asyncio.TaskGroup() as group:
-        group.create_task(api.app(caller.scope, caller.receive, caller.send))
+        group.create_task(caller.make(api.app))
         await caller.until(b'"x"')
         gate.set()
         caller.hung_up.set()
@@ -249,7 +247,7 @@ async def test_a_server_that_stops_tells_streams_and_leaves_runs_alone() -> None
     api = Api(FakeInbox((TextDelta(text="x"), asyncio.Event())))
     caller = api.caller("hello", stream=True)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(api.app(caller.scope, caller.receive, caller.send))
+        task = group.create_task(caller.make(api.app))
         await caller.until(b'"x"')
         task.cancel()
     assert pieces(caller.answer.events())[-1]["error"]["code"] == "stopping"
@@ -331,7 +329,7 @@ async def test_a_repeated_key_without_an_answer_is_409() -> None:
     api = Api(FakeInbox((gate, *PLAIN)))
     caller = api.caller("hello", headers={"idempotency-key": "k1"})
     async with asyncio.TaskGroup() as group:
-        group.create_task(api.app(caller.scope, caller.receive, caller.send))
+        group.create_task(caller.make(api.app))
         await api.inbox.arrived.wait()
         again = await api.ask("hello", headers={"idempotency-key": "k1"})
         gate.set()
@@ -375,7 +373,7 @@ async def test_a_second_key_beside_the_right_one_is_401() -> None:
     scope_headers = [(b"host", b"127.0.0.1"), *[(b"authorization", f"Bearer {KEY}".encode())] * 2]
     caller = api.caller("hello")
     caller.scope["headers"] = scope_headers
-    await api.app(caller.scope, caller.receive, caller.send)
+    await caller.make(api.app)
     assert caller.answer.status == 401
 
 

@@ -7,39 +7,21 @@ import pytest
 from core.api.base import DeliveryId, PlatformName, SessionId
 from core.api.deliveries import (
     DeliveryDied,
-    DeliveryDropped,
     DeliveryQueued,
     DeliveryRetrying,
     DeliverySent,
     DeliveryState,
-    DropDelivery,
     ListDeliveries,
-    RetryDelivery,
 )
-from core.api.errors import ConflictError, InvalidInput, NotFound, StoreError
+from core.api.errors import InvalidInput
 from core.api.system import AlarmRaised
 from core.gateway.deliveries import OUTBOX
-from core.gateway.platform import PlatformError, PlatformErrorKind
-from core.store.base import Batch, Committed, Put
+from core.store.base import Batch, Put
 from core.store.memory import MemoryStore
 from tests.support.clocks import FakeClock
-from tests.support.outbox import LOCAL, OPERATOR, OTHER, Outbox, outbound_to, outbox
+from tests.support.outbox import OTHER, FullStore, busy, outbound_to, outbox, refused, texts_of
 
 SESSION = SessionId("local:dm:8841")
-
-
-def busy(retry_after_s: float | None = None) -> PlatformError:
-    """A platform that wants to be asked later."""
-    return PlatformError(PlatformErrorKind.RETRY_AFTER, "busy", retry_after_s=retry_after_s)
-
-
-def refused() -> PlatformError:
-    """A platform that does not want the message."""
-    return PlatformError(PlatformErrorKind.REFUSED, "the bot was blocked")
-
-
-async def _texts(built: Outbox, name: PlatformName = LOCAL) -> list[str]:
-    return [message.text for message in built.fake(name).sent]
 
 
 async def test_an_answer_is_sent_and_its_row_goes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +32,7 @@ async def test_an_answer_is_sent_and_its_row_goes(monkeypatch: pytest.MonkeyPatc
         (sent,) = await built.until(DeliverySent)
         await built.clock.advance(0)
         assert (sent.delivery.id, sent.delivery.state, sent.delivery.attempt) == (view.id, DeliveryState.SENT, 1)
-        assert await _texts(built) == ["hi"]
+        assert await texts_of(built) == ["hi"]
         assert await built.store.count(OUTBOX) == 0
         assert [(session, item.state, unsent) for session, item, unsent in built.settled] == [
             (SESSION, DeliveryState.SENT, 0)
@@ -87,11 +69,11 @@ async def test_a_waiting_answer_holds_up_its_own_session_only(monkeypatch: pytes
         await built.until(DeliverySent)
         (queued,) = await built.until(DeliveryQueued)
         assert queued.delivery.text == "second"
-        assert await _texts(built) == ["elsewhere"]
+        assert await texts_of(built) == ["elsewhere"]
         assert built.deliveries.unsent(SESSION) == 2
         await built.clock.advance(60.0)
         await built.until(DeliverySent, 3)
-        assert await _texts(built) == ["elsewhere", "first", "second"]
+        assert await texts_of(built) == ["elsewhere", "first", "second"]
 
 
 async def test_only_one_message_of_a_session_is_with_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +82,7 @@ async def test_only_one_message_of_a_session_is_with_the_platform(monkeypatch: p
         for number in range(20):
             await built.answer(str(number))
         await built.until(DeliverySent, 20)
-        assert await _texts(built) == [str(number) for number in range(20)]
+        assert await texts_of(built) == [str(number) for number in range(20)]
         assert built.fake().most_in_flight == 1
 
 
@@ -112,7 +94,7 @@ async def test_a_platform_that_hangs_leaves_room_for_others(monkeypatch: pytest.
             await built.answer("hi", chat=str(number))
         await built.answer("through", platform=OTHER)
         await built.until(DeliverySent)
-        assert await _texts(built, OTHER) == ["through"]
+        assert await texts_of(built, OTHER) == ["through"]
         assert built.fake().most_in_flight == 16
         assert len(await built.until(DeliveryQueued, 24)) == 24
         built.fake().gate.set()
@@ -139,7 +121,7 @@ async def test_a_refused_answer_is_dead_and_lets_the_next_one_pass(monkeypatch: 
         await built.until(DeliverySent)
         await built.clock.advance(0)
         assert died.delivery.error == "the bot was blocked"
-        assert await _texts(built) == ["yes"]
+        assert await texts_of(built) == ["yes"]
         assert (built.deliveries.waiting_count, built.deliveries.dead_count) == (0, 1)
         assert [item.state for item in (await built.waiting()).deliveries] == [DeliveryState.DEAD]
         assert [item.state for _, item, _ in built.settled] == [DeliveryState.DEAD, DeliveryState.SENT]
@@ -181,9 +163,9 @@ async def test_what_an_adapter_lets_slip_is_translated(
 async def test_a_connection_that_is_no_longer_configured_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message dies visibly, and the error names what may have been meant."""
     async with outbox(monkeypatch) as built:
-        await built.answer("hi", platform=PlatformName("lokal"))
+        await built.answer("hi", platform=PlatformName("locl"))
         (died,) = await built.until(DeliveryDied)
-        assert died.delivery.error == "no connection is called lokal; did you mean local?"
+        assert died.delivery.error == "no connection is called locl; did you mean local?"
 
 
 async def test_a_connection_that_could_not_be_built_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,106 +178,6 @@ async def test_a_connection_that_could_not_be_built_is_waited_for(monkeypatch: p
         await built.answer("hi")
         (retrying,) = await built.until(DeliveryRetrying)
         assert retrying.delivery.error == "the connection local could not be set up"
-
-
-async def test_an_operator_can_have_a_waiting_one_tried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wait ends, the attempts count afresh, and the journal says who asked."""
-    async with outbox(monkeypatch) as built:
-        built.fake().faults.append(busy(3600.0))
-        view = await built.answer("hi")
-        await built.until(DeliveryRetrying)
-        receipt = await built.deliveries.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
-        (sent,) = await built.until(DeliverySent)
-        assert (receipt.state, receipt.attempt, sent.delivery.attempt) == (DeliveryState.QUEUED, 0, 1)
-        records = await built.journal.read(limit=100)
-        assert [record.actor for record in records if isinstance(record.event, DeliveryQueued)] == [OPERATOR]
-
-
-async def test_an_operator_can_bring_a_dead_one_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It comes before what waits behind the present one, and it is unsent again."""
-    async with outbox(monkeypatch) as built:
-        built.fake().faults.extend([refused(), busy(60.0)])
-        dead = await built.answer("dead")
-        await built.until(DeliveryDied)
-        await built.answer("head")
-        await built.until(DeliveryRetrying)
-        await built.answer("tail")
-        await built.deliveries.retry_delivery(RetryDelivery(delivery_id=dead.id), OPERATOR)
-        assert built.settled[-1][1:] == ((await built.waiting()).deliveries[0], 3)
-        assert built.deliveries.dead_count == 0
-        await built.clock.advance(60.0)
-        await built.until(DeliverySent, 3)
-        assert await _texts(built) == ["head", "dead", "tail"]
-
-
-async def test_asking_again_for_what_is_on_its_way_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is with the platform, or whose turn is coming, is not sent twice."""
-    async with outbox(monkeypatch) as built:
-        built.fake().gate.clear()
-        first, second = await built.answer("first"), await built.answer("second")
-        await built.clock.advance(0)
-        for view, state in ((first, DeliveryState.SENDING), (second, DeliveryState.QUEUED)):
-            receipt = await built.deliveries.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
-            assert receipt.state is state
-        built.fake().gate.set()
-        await built.until(DeliverySent, 2)
-        assert await _texts(built) == ["first", "second"]
-
-
-async def test_an_operator_can_let_a_waiting_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its row goes with an event that says why, and what waited behind it is sent at once."""
-    async with outbox(monkeypatch) as built:
-        built.fake().faults.append(busy(3600.0))
-        first = await built.answer("first")
-        await built.until(DeliveryRetrying)
-        await built.answer("second")
-        await built.deliveries.drop_delivery(DropDelivery(delivery_id=first.id, reason="too late"), OPERATOR)
-        (dropped,) = await built.until(DeliveryDropped)
-        await built.until(DeliverySent)
-        assert (dropped.reason, dropped.delivery.id) == ("too late", first.id)
-        assert await _texts(built) == ["second"]
-        assert await built.store.count(OUTBOX) == 0
-
-
-async def test_one_in_the_middle_of_the_line_can_be_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those before and behind it are sent in order."""
-    async with outbox(monkeypatch) as built:
-        built.fake().gate.clear()
-        await built.answer("first")
-        middle = await built.answer("middle")
-        await built.answer("last")
-        await built.deliveries.drop_delivery(DropDelivery(delivery_id=middle.id), OPERATOR)
-        built.fake().gate.set()
-        await built.until(DeliverySent, 2)
-        assert await _texts(built) == ["first", "last"]
-        assert built.deliveries.waiting_count == 0
-
-
-async def test_a_dead_one_can_be_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then nothing of it is left, and it can be neither dropped nor asked for again."""
-    async with outbox(monkeypatch) as built:
-        built.fake().faults.append(refused())
-        view = await built.answer("hi")
-        await built.until(DeliveryDied)
-        await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
-        assert built.deliveries.dead_count == 0
-        assert (await built.waiting()).deliveries == ()
-        with pytest.raises(NotFound):
-            await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
-        with pytest.raises(NotFound):
-            await built.deliveries.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
-
-
-async def test_what_is_with_the_platform_cannot_be_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody could say whether it arrived, so the operator is told to look again."""
-    async with outbox(monkeypatch) as built:
-        built.fake().gate.clear()
-        view = await built.answer("hi")
-        await built.clock.advance(0)
-        with pytest.raises(ConflictError):
-            await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
-        built.fake().gate.set()
-        await built.until(DeliverySent)
 
 
 async def test_unsent_answers_survive_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +200,7 @@ async def test_unsent_answers_survive_a_restart(monkeypatch: pytest.MonkeyPatch)
         await later.advance(70.0)
         await built.platforms.start()
         await built.until(DeliverySent, 2)
-        assert await _texts(built) == ["retried", "behind"]
+        assert await texts_of(built) == ["retried", "behind"]
         assert built.fake().attempts[0].delivery_id == retried.id
         assert (built.deliveries.waiting_count, built.deliveries.dead_count) == (0, 1)
 
@@ -351,18 +233,6 @@ async def test_a_row_that_cannot_be_read_stops_nothing(monkeypatch: pytest.Monke
         assert await store.count(OUTBOX) == 2
 
 
-class FullStore(MemoryStore):
-    """A store that can be full for a while."""
-
-    is_full = False
-
-    def submit(self, batch: Batch) -> asyncio.Future[Committed]:
-        """Refuse while full."""
-        if self.is_full:
-            raise StoreError("the disk is full", cause="full")
-        return super().submit(batch)
-
-
 async def test_what_was_sent_is_not_sent_again_because_the_disk_was_full(monkeypatch: pytest.MonkeyPatch) -> None:
     """The line waits until it can write down that the message is out."""
     store = FullStore()
@@ -373,7 +243,7 @@ async def test_what_was_sent_is_not_sent_again_because_the_disk_was_full(monkeyp
         store.is_full = True
         built.fake().gate.set()
         await built.clock.advance(0)
-        assert await _texts(built) == ["hi"]
+        assert await texts_of(built) == ["hi"]
         assert built.deliveries.waiting_count == 1
         store.is_full = False
         await built.clock.advance(1.0)
@@ -381,24 +251,19 @@ async def test_what_was_sent_is_not_sent_again_because_the_disk_was_full(monkeyp
         assert len(built.fake().attempts) == 1
 
 
-async def test_an_order_that_cannot_be_stored_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A retry or drop that the store refuses leaves the delivery as it was."""
+async def test_a_remark_that_cannot_be_stored_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That an answer waits is good to know; that it is sent matters."""
     store = FullStore()
     async with outbox(monkeypatch, store=store) as built:
-        built.fake().faults.append(busy(60.0))
-        view = await built.answer("hi")
-        await built.until(DeliveryRetrying)
-        await built.clock.advance(0)
-        before = await built.waiting()
+        built.fake().gate.clear()
+        await built.answer("first")
+        await built.answer("second")
         store.is_full = True
-        with pytest.raises(StoreError):
-            await built.deliveries.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
-        with pytest.raises(StoreError):
-            await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
-        assert (await built.waiting()).deliveries == before.deliveries
+        await built.clock.advance(0)
         store.is_full = False
-        await built.clock.advance(60.0)
-        await built.until(DeliverySent)
+        built.fake().gate.set()
+        await built.until(DeliverySent, 2)
+        assert [type(event) for event in await built.events()].count(DeliveryQueued) == 0
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001])

@@ -73,7 +73,7 @@ async def test_a_caller_that_hangs_up_in_its_body_gets_no_answer() -> None:
     """There is nobody to read it, and nothing went wrong on our side."""
     log: list[str] = []
     caller = Caller("POST", "/", {"content-length": "9"}, [], must_wait=False)
-    await guarded(size, log)(caller.scope, caller.receive, caller.send)
+    await caller.make(guarded(size, log))
     assert (caller.answer.status, log) == (0, [])
 
 
@@ -81,7 +81,7 @@ async def test_a_body_that_does_not_come_is_408() -> None:
     """The deadline is for the whole body."""
     caller = Caller("POST", "/", {"content-length": "9"}, [])
     async with asyncio.TaskGroup() as group:
-        group.create_task(guarded(size, limits=SMALL)(caller.scope, caller.receive, caller.send))
+        group.create_task(caller.make(guarded(size, limits=SMALL)))
         await caller.until(b"}\n")
         caller.hung_up.set()
     assert (caller.answer.status, caller.answer.error()["code"]) == (408, "body_timeout")
@@ -200,7 +200,7 @@ async def test_a_request_that_is_cut_off_by_a_stop_is_503() -> None:
 
     caller = Caller("GET", "/")
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(guarded(app)(caller.scope, caller.receive, caller.send))
+        task = group.create_task(caller.make(guarded(app)))
         await begun.wait()
         task.cancel()
     assert (caller.answer.status, caller.answer.error()["code"]) == (503, "stopping")

@@ -135,7 +135,7 @@ async def test_a_core_that_does_not_answer_is_late(monkeypatch: pytest.MonkeyPat
     assert (answer.status, json.loads(answer.body)["status"]) == (503, "late")
 
 
-SAMPLE = re.compile(r'^([a-z_]+)(\{(?:[a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)+\})? (-?[0-9.e+-]+|NaN|[+-]Inf)$')
+SAMPLE = re.compile(r'^([a-z0-9_]+)(\{(?:[a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)+\})? (-?[0-9.e+-]+|NaN|[+-]Inf)$')
 
 
 async def test_metrics_are_well_formed_text() -> None:

@@ -282,6 +282,7 @@ class Receiver:
         self.url = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep the request and answer as told."""
         self.received.append((scope, await read_body(receive)))
         await respond(send, self.status, b"{}", headers=self.headers)
 

@@ -107,7 +107,7 @@ async def test_enter_goes_to_what_a_line_is_about() -> None:
         await pilot.press("pagedown", "pageup")
         assert log.cursor_seq == 1
         await pilot.click("#log", offset=(30, 4), times=2)
-        assert app.seen[-1] == (4, "s4")
+        assert app.seen[-1] == (5, "s5")
         await pilot.press("G", "k", "j", "j")
         assert log.is_following
         log.clear_lines()
