@@ -17,16 +17,18 @@ from bench.report import Figure, median, percentile
 
 LOAD_APP = str(Path(__file__).with_name("load_app.py"))
 CURSOR = re.compile(r"\x1b\[(\d+);1H(?:\x1b\[[0-9;]*m)*>")
-SESSIONS_KEY = "2"
+LIVE = re.compile(r"mlive \d")
+SESSIONS_KEY, IDLE_KEY = "2", "i"
 
 
 def started(home: Path, *, sessions: int, rate: int, stats: Path | None = None) -> Program:
     """The console over a load, on its session table, with every session loaded."""
     argv = python(LOAD_APP, "--sessions", str(sessions), "--rate", str(rate), "--home", str(home))
     program = Program(argv + (["--stats", str(stats)] if stats else []), home)
-    program.until_text("load-app-live", deadline_s=60.0)
+    program.until(lambda text: bool(LIVE.search(text)), deadline_s=60.0)
     program.press(SESSIONS_KEY)
     program.until(lambda text: bool(CURSOR.search(text)), deadline_s=20.0)
+    program.press(IDLE_KEY)
     settle(program, 2.0)
     return program
 

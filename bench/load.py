@@ -66,7 +66,7 @@ class LoadHermes(FakeState):
         self._lags_s: list[float] = []
         self._gap_s = 0.0
         self._emitted = 0
-        self._events = itertools.cycle((self._queued, self._started, self._ended))
+        self._makers = itertools.cycle((self._queued, self._started, self._ended))
         self._lag_task: asyncio.Task[None] | None = None
 
     @property
@@ -103,7 +103,7 @@ class LoadHermes(FakeState):
             # After a pause of the reader the load goes on at its rate and does not catch up all at once.
             sent = max(sent, due - self._rate_per_s // 10)
             for _ in range(due - sent):
-                yield self._record(next(self._events)())
+                yield self._record(next(self._makers)())
             sent = due
             await asyncio.sleep(_TICK_S)
 

@@ -8,7 +8,6 @@ from textual.screen import ModalScreen
 
 from console import text
 from console.actions import Action
-from console.feed import Feed
 from console.mirror import Mirror
 from console.receipts import decided, delivery_words, dropped, interrupted, sent, stopping, was_reset
 from console.screens.base import Target
@@ -41,11 +40,6 @@ class ActHost(Protocol):
     @property
     def mirror(self) -> Mirror:
         """What is known."""
-        ...
-
-    @property
-    def feed(self) -> Feed | None:
-        """The line to the core."""
         ...
 
     def now(self) -> float:

@@ -65,7 +65,7 @@ def find_session(part: str, ids: Iterable[str]) -> list[str]:
             kinds[2].append(session_id)
         elif wanted in low:
             kinds[3].append(session_id)
-    return next((kind for kind in kinds if kind), [])
+    return next((kind for kind in kinds if kind), kinds[0])
 
 
 def parse_command(line: str, session_ids: Iterable[str]) -> Order:

@@ -5,7 +5,7 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Vertical
+from textual.containers import Container, Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
 from textual.suggester import Suggester
@@ -18,6 +18,7 @@ from console.screens.overview import OverviewView
 from console.widgets.event_log import EventLog
 from console.widgets.fields import FieldPane
 from console.widgets.status_bar import HintBar, StatusBar
+from console.widgets.surface import app_of
 from console.widgets.table import VirtualTable
 from console.widgets.transcript import TranscriptView
 
@@ -63,10 +64,9 @@ class DeskScreen(Screen[None]):
     #primary > * { display: none; }
     #detail { display: none; height: 6; }
     #main.-wide > #detail { height: 1fr; width: 48; border-left: solid $border; padding: 0 0 0 1; }
-    #command {
-        display: none; height: 1; border: none; padding: 0; background: $background;
-    }
-    #command:focus { border: none; }
+    #asking { display: none; height: 1; }
+    #sign { width: 2; padding: 0 0 0 1; }
+    #command, #command:focus { width: 1fr; height: 1; border: none; padding: 0; background: $background; }
     #notice { display: none; height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -98,6 +98,8 @@ class DeskScreen(Screen[None]):
         self.notice = FieldPane(id="notice", label_width=10)
         self.result = StatusBar(id="result")
         self.command = CommandInput(id="command", suggester=_Completion(self), compact=True)
+        self.sign = StatusBar(id="sign")
+        self.asking = Horizontal(self.sign, self.command, id="asking")
         self.hints = HintBar(id="hints")
         self.command_kind = ":"
         self.is_noticing = False
@@ -119,7 +121,7 @@ class DeskScreen(Screen[None]):
             yield self.detail
         yield self.notice
         yield self.result
-        yield self.command
+        yield self.asking
         yield self.hints
 
     def session_ids(self) -> list[str]:
@@ -149,7 +151,7 @@ class DeskScreen(Screen[None]):
 
     def lay_out(self) -> None:
         """Show and hide panes, give them heights."""
-        view, size = self._view, self.app.size
+        view, size = self._view, app_of(self).size
         is_wide = size.width >= WIDE_COLUMNS
         main = self.query_one("#main", Container)
         main.display = not self.is_noticing
@@ -185,7 +187,8 @@ class DeskScreen(Screen[None]):
         self.command_kind = kind
         self._focus_before = self.focused
         self.result.display = False
-        self.command.display = True
+        self.asking.display = True
+        self.sign.set_parts([(kind, "accent")])
         self.command.placeholder = "" if words else ("view, session, action" if kind == ":" else "filter")
         self.command.value = words
         self.command.cursor_position = len(words)
@@ -193,7 +196,7 @@ class DeskScreen(Screen[None]):
 
     def close_command(self) -> None:
         """Give the keys back to whoever had them."""
-        self.command.display = False
+        self.asking.display = False
         self.result.display = True
         before, self._focus_before = self._focus_before, None
         if before is not None and before.display and before is not self.command:
@@ -204,7 +207,7 @@ class DeskScreen(Screen[None]):
     @property
     def is_asking(self) -> bool:
         """Whether the command line is open."""
-        return bool(self.command.display)
+        return bool(self.asking.display)
 
     def on_key(self, event: events.Key) -> None:
         """Whatever no widget wanted is for the app."""
@@ -217,5 +220,5 @@ class DeskScreen(Screen[None]):
 
     def wants(self, key: str) -> bool:
         """Whether the app does something with a key here; asked before bindings of widgets are."""
-        find = getattr(self.app, "wants_key", None)
+        find = getattr(app_of(self), "wants_key", None)
         return bool(find and find(key))

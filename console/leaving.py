@@ -34,8 +34,12 @@ class LeavingHost(Protocol):
 
     options: ConsoleOptions
     mirror: Mirror
-    failure: Exception | None
     theme: Any
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the core did not start."""
+        ...
 
     @property
     def now(self) -> Callable[[], float]:

@@ -1,10 +1,13 @@
-"""What the console remembers between starts: the answer to the question that quitting asks."""
+"""What the console begins with: the answer once given to the question of quitting, and the theme."""
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+
+from console.theme import choose_theme
 
 FILE_NAME = "console.json"
 
@@ -30,3 +33,11 @@ def save_remembered(home: Path, remembered: Remembered) -> None:
         part.write_bytes(msgspec.json.encode(remembered))
         part.chmod(0o600)
         os.replace(part, home / FILE_NAME)  # noqa: PTH105 - replaces in one step
+
+
+def first_theme(wanted: str, environ: Mapping[str, str]) -> str:
+    """The theme to start with; `auto` looks at what the terminal says about its background."""
+    if wanted == "auto":
+        ground = environ.get("COLORFGBG", "").rpartition(";")[2]
+        wanted = "light" if ground in {"7", "15"} else "dark"
+    return choose_theme(wanted, environ)

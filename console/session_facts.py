@@ -50,7 +50,7 @@ def peek(view: SessionView, approval: ApprovalView | None, age: Age, *, use_asci
     if view.run is not None and is_quiet(view.run, age):
         silence, limit = text.age(silent_s(view.run, age)), text.age(view.run.stall_limit_s)
         facts.append(("silent", f"{silence} of {limit} allowed", "needs"))
-    heard = f"heard {_ago(view.inbound, age)}   acknowledged out {_ago(view.outbound_ack, age)}"
+    heard = f"in {_ago(view.inbound, age)}   out {_ago(view.outbound_ack, age)}"
     facts += [
         ("queue", queue_words(view, age), "needs" if view.queue_depth else "plain"),
         ("traffic", heard, "plain"),

@@ -127,7 +127,7 @@ class SessionIndex:
             states = frozenset(STATES) - {SessionState.IDLE.value}
         if states is None or len(states) == len(STATES):
             return None
-        return set().union(*(self._by_state[state] for state in states))
+        return set[str]().union(*(self._by_state[state] for state in states))
 
     def _sorted(self, selection: Selection, wanted: set[str] | None) -> list[str]:
         keys = self._keys.setdefault(selection.sort, {})

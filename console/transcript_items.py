@@ -7,14 +7,14 @@ from console.watched import WatchedSession
 from console.widgets.transcript_body import TranscriptItem
 from core.api.approvals import ApprovalView
 from core.api.base import Mark
-from core.api.sessions import MessageState, MessageView, Voice
+from core.api.sessions import MessageState, MessageView
 from core.api.transcripts import EntryKind, EntryView
 
 Age = Callable[[Mark], float]
 
 _TONES = {
     EntryKind.USER: "accent",
-    EntryKind.NOTE: "needs",
+    EntryKind.NOTE: "busy",
     EntryKind.AGENT: "strong",
     EntryKind.THOUGHT: "quiet",
     EntryKind.TOOL: "quiet",
@@ -104,7 +104,7 @@ def tail_items(watched: WatchedSession, approval: ApprovalView | None, decide_ke
                 id=f"message:{message.id}",
                 at=message.received.at,
                 author=text.clean(message.sender),
-                tone="needs" if message.voice is Voice.NOTE else "stale",
+                tone="stale",
                 text=message.text,
                 marks=f"queued {place} of {len(waiting)}",
             )

@@ -13,6 +13,7 @@ from core.api import approvals, deliveries, platforms, profiles, sessions, syste
 from core.api.base import SYSTEM, Actor, Command, PlatformName, Query, R, Record, Seq, SessionId, V
 from core.api.deliveries import DeliveryState, DeliveryView
 from core.api.errors import ConfigError, HermesError, Unavailable
+from core.api.platforms import PlatformState
 from core.api.system import AlarmRaised, CoreStarted, ServiceView, Shutdown, ShutdownReceipt, ShutdownStarted
 from core.clock import Clock, SystemClock, mark
 from core.config import Config
@@ -74,7 +75,7 @@ class Kernel:
         self._http_problem = ""
         self._recovered = Recovered()
         self._build_agents(home, settings, vault)
-        self._build_gateway(settings, vault)
+        self._build_gateway(home, settings, vault)
         self._build_health(home, config)
         self._handlers = self._build_handlers()
 
@@ -117,7 +118,7 @@ class Kernel:
             random=self._random.random,
         )
 
-    def _build_gateway(self, settings: Settings, vault: Vault) -> None:
+    def _build_gateway(self, home: Path, settings: Settings, vault: Vault) -> None:
         clock, ids, supervisor, journal = self._clock, self._ids, self.supervisor, self.journal
         self.http = HttpServer(settings.http, vault.find(settings.http.key), self._log)
         context = PlatformContext(
@@ -127,6 +128,7 @@ class Kernel:
             secret=vault.get,
             api_key=vault.find(settings.http.key),
             agents=lambda: list(settings.agents),
+            home=home,
         )
         self.platforms = Platforms(
             journal=journal,
@@ -379,7 +381,12 @@ class Kernel:
         self.journal.publish("core", AlarmRaised(what="core", error=line[:300]))
 
     def _problems(self) -> list[str]:
-        return [problem for problem in (self._http_problem, self._turns.problem) if problem]
+        down = [
+            f"{view.name} is down: {view.last_error}"
+            for view in self.platforms.views
+            if view.state is PlatformState.DOWN
+        ]
+        return [problem for problem in (self._http_problem, self._turns.problem, *down) if problem]
 
 
 async def _next_boot(store: Store, clock: Clock) -> tuple[Boot, float]:

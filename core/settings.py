@@ -133,7 +133,7 @@ class SessionSettings(Section, frozen=True, kw_only=True):
 class DeliverySettings(Section, frozen=True, kw_only=True):
     """How answers are sent."""
 
-    max_attempts: Annotated[int, Meta(ge=1, le=100, description="attempts before a delivery is dead")] = 8
+    max_attempts: Annotated[int, Meta(ge=1, le=100, description="attempts before a delivery is dead")] = 12
     base_s: Annotated[float, Meta(gt=0, description="first wait of the backoff")] = 1.0
     cap_s: Annotated[float, Meta(gt=0, description="longest wait of the backoff")] = 300.0
     timeout_s: Annotated[float, Meta(gt=0, description="longest time of one attempt")] = 30.0

@@ -34,7 +34,7 @@ class NewChatScreen(Dialog[NewChat | None]):
 
     def parts(self) -> Iterable[Widget]:
         """Platform, name, message."""
-        if len(self._platforms) > 1:
+        if len(self._platforms) != 1:
             yield self.row("platform", self._choice)
         else:
             yield Lines([(f"on {self._platforms[0]}, the console's own chat", "plain")])

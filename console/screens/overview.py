@@ -32,13 +32,23 @@ class OverviewView(ListView):
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
         self._needs: dict[str, Need] = {}
-        self.away_seq: int | None = None
-        self.away_s: float | None = None
+        self._left_seq: int | None = None
+        self._left_at = 0.0
+        self._away_s: float | None = None
 
     @property
     def need_count(self) -> int:
         """How many things need attention."""
         return len(self._needs)
+
+    def left(self) -> None:
+        """The operator looks away."""
+        self._left_seq, self._left_at, self._away_s = int(self.mirror.seq), self.stage.now(), None
+
+    def came_back(self) -> None:
+        """The operator looks again: what came meanwhile is listed."""
+        if self._left_seq is not None:
+            self._away_s = self.stage.now() - self._left_at
 
     def enter(self, argument: str) -> None:
         """Show it; the list is as high as it must be."""
@@ -93,7 +103,7 @@ class OverviewView(ListView):
     def _draw_system(self) -> None:
         fields = first_step_fields(self.mirror)
         fields += system_facts(self.stage)
-        fields += latest_facts(self.stage, since_seq=self.away_seq, away_s=self.away_s)
+        fields += latest_facts(self.stage, since_seq=self._left_seq, away_s=self._away_s)
         self.stage.fields.set_fields(fields)
 
     def row(self, row_id: str) -> Row:

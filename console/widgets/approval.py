@@ -223,12 +223,17 @@ class ApprovalScreen(Dialog[ApprovalChoice | None]):
     def _is_guarded(self) -> bool:
         return self._monotonic() - self._looked_since < GUARD_S
 
+    def refuses(self, event: events.Event) -> bool:
+        """Whether a key or click comes too soon to be meant for what is shown now."""
+        if not isinstance(event, events.Key | events.MouseDown | events.Click | events.Paste) or not self._is_guarded():
+            return False
+        app_of(self).bell()
+        return True
+
     def _forward_event(self, event: events.Event) -> None:
-        # Before any widget or binding sees it: a key pressed for what was there a moment ago decides nothing here.
-        if isinstance(event, events.Key | events.MouseDown | events.Paste) and self._is_guarded():
-            app_of(self).bell()
-            return
-        super()._forward_event(event)
+        # Keys come here only while nothing has the focus, clicks always.
+        if not self.refuses(event):
+            super()._forward_event(event)
 
     def action_stage(self, allow: bool) -> None:
         """Put the first answer of that kind forward; nothing is sent yet."""

@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
+from textual.widget import Widget
 from textual.widgets import Input
 
 from console.text import cell_width, clean, wrap
@@ -20,6 +21,22 @@ ToneLine = tuple[str, str]
 def _wrapped(lines: Sequence[ToneLine], width: int) -> list[ToneLine]:
     room = max(2, width)
     return [(part, tone) for text, tone in lines for part in wrap(clean(text, keep_newlines=True), room)]
+
+
+def _is_refused(control: Widget, event: events.Event) -> bool:
+    """Whether the dialog around a control does not want the event: it may have a method `refuses(event)`."""
+    refuses = getattr(control.screen, "refuses", None)
+    return callable(refuses) and bool(refuses(event))
+
+
+class _Control(Surface):
+    """A control that asks its dialog before any key reaches it."""
+
+    IS_RAISED: ClassVar[bool] = True
+
+    def _forward_event(self, event: events.Event) -> None:
+        if not _is_refused(self, event):
+            super()._forward_event(event)
 
 
 class Lines(Surface):
@@ -74,6 +91,10 @@ class ScrolledLines(ScrolledSurface):
         self._laid: list[ToneLine] = []
         self._laid_width = -1
 
+    def _forward_event(self, event: events.Event) -> None:
+        if not _is_refused(self, event):
+            super()._forward_event(event)
+
     def set_lines(self, lines: Sequence[ToneLine]) -> None:
         """Show other text from its beginning."""
         if tuple(lines) != self._text_lines:
@@ -107,11 +128,10 @@ class ScrolledLines(ScrolledSurface):
         return self.draw([(text, self.palette.style(tone))], width)
 
 
-class Choice(Surface, can_focus=True):
+class Choice(_Control, can_focus=True):
     """One of several, side by side or one under the other. Moving chooses; nothing is carried out by it."""
 
     DEFAULT_CSS = "Choice { height: auto; width: 1fr; }"
-    IS_RAISED: ClassVar[bool] = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,down,l,j", "choose(1)", "next", show=False),
@@ -209,11 +229,10 @@ class Choice(Surface, can_focus=True):
         self.refresh()
 
 
-class Buttons(Surface, can_focus=True):
+class Buttons(_Control, can_focus=True):
     """Buttons in a row: arrows move, enter presses. One that is off is dim and cannot be pressed."""
 
     DEFAULT_CSS = "Buttons { height: 1; width: 1fr; }"
-    IS_RAISED: ClassVar[bool] = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,l", "move(1)", "next", show=False),
@@ -283,11 +302,10 @@ class Buttons(Surface, can_focus=True):
         self.refresh()
 
 
-class TickBox(Surface, can_focus=True):
+class TickBox(_Control, can_focus=True):
     """Something that is on or off; space changes it."""
 
     DEFAULT_CSS = "TickBox { height: 1; width: 1fr; }"
-    IS_RAISED: ClassVar[bool] = True
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space,x", "tick", "change", show=False)]
 
@@ -328,6 +346,10 @@ class LineInput(Input):
     LineInput { border: none; height: 1; padding: 0; width: 1fr; background: $background; }
     LineInput:focus { border: none; }
     """
+
+    def _forward_event(self, event: events.Event) -> None:
+        if not _is_refused(self, event):
+            super()._forward_event(event)
 
     def on_paste(self, event: events.Paste) -> None:
         """Clean it; the handler of the base class, which Textual calls next, puts it in."""

@@ -119,6 +119,8 @@ class ScrolledSurface(Surface, ScrollView, can_focus=True):
 
     def jump_to(self, y: float) -> None:
         """Scroll so that line y of the content is at the top."""
+        if not self.is_attached:
+            return
         # By force: without it nothing moves before the next layout has shown the scroll bar.
         self.scroll_to(y=max(0, min(y, self.max_scroll_y)), animate=False, force=True)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from core.agents.adapters import CAPABILITIES
+from core.agents.approval import MARGIN_S
 from core.agents.approvals import Approvals
 from core.agents.flights import Flight, let_go
 from core.agents.pool import Pool
@@ -313,8 +314,9 @@ class Tasks:
             await breathe()
 
     def _left_s(self, flight: Flight) -> float:
+        """Time for an answer, which leaves the run some to end well when none comes."""
         _, total_s = self.limits_s(flight.request.agent)
-        return max(0.0, flight.watched.since + total_s - self._clock.monotonic())
+        return max(0.0, flight.watched.since + total_s - MARGIN_S - self._clock.monotonic())
 
     def _land(self, flight: Flight, end: TurnEnded) -> None:
         """The last step, which cannot fail: all that is unfinished is closed, the slot is free, the reader is told."""

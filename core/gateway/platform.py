@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -155,6 +156,7 @@ class PlatformContext(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter is built with. secret: resolves a reference of the configuration.
 
     api_key: of the HTTP API; None when there is none. agents: names of all agents.
+    home: what relative paths of the configuration start from.
     """
 
     clock: Clock
@@ -163,3 +165,4 @@ class PlatformContext(msgspec.Struct, frozen=True, kw_only=True):
     secret: Callable[[str], Secret]
     api_key: Secret | None = None
     agents: Callable[[], Sequence[str]] = tuple
+    home: Path = Path("/")

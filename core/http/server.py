@@ -204,10 +204,10 @@ async def _settled(tasks: set[asyncio.Task[None]]) -> None:
 
 
 class _LineHandler(logging.Handler):
-    """Passes on the first line of what uvicorn has to say, and never a trace."""
+    """Passes on what uvicorn could not do as one line, and never a trace; malformed requests are no news."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.ERROR)
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -15,6 +15,7 @@ SHELLS = {
     "core/gateway/follower.py": "hands reports from one task to another",
     "core/gateway/restart.py": "does what a start has to do, once",
     "core/agents/runner.py": "a protocol that names a folder",
+    "core/gateway/platform.py": "a protocol that names a folder",
 }
 PURE_OF_CORE = (
     "core/machine.py",

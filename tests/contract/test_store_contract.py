@@ -244,10 +244,11 @@ async def test_closing_finishes_what_was_asked_for(store: Store) -> None:
     commits = [store.submit(told(str(number))) for number in range(50)]
     async with asyncio.TaskGroup() as group:
         read = group.create_task(store.get("k"))
-        await asyncio.sleep(0)
+        scan = group.create_task(store.scan(""))
         closing = group.create_task(store.close())
     assert [future.result().seqs for future in commits] == [(number,) for number in range(1, 51)]
     assert read.result() == Row("k", 1, b"v")
+    assert scan.result() == [Row("k", 1, b"v")]
     assert closing.done()
 
 

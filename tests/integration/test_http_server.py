@@ -291,3 +291,23 @@ async def test_cancelling_run_stops_the_server() -> None:
     assert server.url == ""
     with socket.create_server(("127.0.0.1", port)):
         pass
+
+
+async def test_a_connection_too_many_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers cannot use up the files that the store needs."""
+    monkeypatch.setattr("core.http.server._CONNECTION_LIMIT", 1)
+    async with serving() as server:
+        server.mount("/echo", echo)
+        _, first = await asyncio.open_connection("127.0.0.1", port_of(server))
+        status, _, body = await talk(server, request())
+        assert (status, code_of(body)) == (503, "too_many_connections")
+        first.close()
+        await first.wait_closed()
+
+
+async def test_malformed_requests_do_not_fill_the_log() -> None:
+    """What strangers send is no failure of ours."""
+    lines: list[str] = []
+    async with serving(log=lines) as server:
+        assert (await talk(server, b"\x16\x03\x01 hello\r\n\r\n"))[0] == 400
+    assert lines == []

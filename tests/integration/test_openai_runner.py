@@ -34,6 +34,7 @@ from tests.support.agent_parts import (
     text_of,
     turn_request,
 )
+from tests.support.clocks import FakeClock
 from tests.support.fake_openai import WORDS, FakeOpenai
 
 ANSWER = "".join(WORDS)
@@ -227,8 +228,6 @@ async def test_cancel_ends_the_wait_for_another_try(tmp_path: Path) -> None:
     """Nobody has to sit out a backoff."""
     async with FakeOpenai("429") as server:
         settings = OpenaiSettings(base_url=server.url, model="small")
-        from tests.support.clocks import FakeClock
-
         runner = create(MAIN, settings, runner_context(FakeClock(), tmp_path))
         await runner.open()
         reading = Reading(runner.turn(turn_request("hi")))

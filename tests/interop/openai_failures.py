@@ -1,4 +1,4 @@
-"""How the official client takes runs that fail; run in an environment that has it: openai_failures.py URL KEY.
+"""How the official client takes runs that fail; run in an environment that has it: openai_failures.py URL KEY MODEL.
 
 Prints one JSON object with the exceptions that it raised.
 """
@@ -12,9 +12,9 @@ from typing import Any
 def main() -> None:
     """Ask twice, whole and streamed."""
     openai = import_module("openai")
-    url, key = sys.argv[1:]
+    url, key, name = sys.argv[1:]
     client = openai.OpenAI(base_url=url, api_key=key, max_retries=0)
-    ask: dict[str, Any] = {"model": "default", "messages": [{"role": "user", "content": "x"}]}
+    ask: dict[str, Any] = {"model": name, "messages": [{"role": "user", "content": "x"}]}
     seen: dict[str, str] = {}
     try:
         client.chat.completions.create(**ask)

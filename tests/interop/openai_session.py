@@ -1,4 +1,4 @@
-"""What a user of the official client does; run in an environment that has it: openai_session.py URL KEY.
+"""What a user of the official client does; run in an environment that has it: openai_session.py URL KEY MODEL.
 
 Prints one JSON object with all that the client saw.
 """
@@ -9,16 +9,15 @@ from importlib import import_module
 from typing import Any
 
 
-def streamed(client: Any, **more: Any) -> dict[str, Any]:
+def streamed(client: Any, name: str) -> dict[str, Any]:
     """One streamed answer."""
     texts: list[str] = []
     finish, total, model = "", 0, ""
     for chunk in client.chat.completions.create(
-        model="coder",
+        model=name,
         messages=[{"role": "user", "content": "tell me"}],
         stream=True,
         stream_options={"include_usage": True},
-        **more,
     ):
         model = chunk.model
         if chunk.usage is not None:
@@ -69,7 +68,7 @@ def failed(openai: Any, url: str, client: Any) -> dict[str, str]:
 def main() -> None:
     """Run it all."""
     openai = import_module("openai")
-    url, key = sys.argv[1:]
+    url, key, name = sys.argv[1:]
     client = openai.OpenAI(base_url=url, api_key=key, max_retries=0)
     plain = client.chat.completions.create(
         model="default", messages=[{"role": "user", "content": [{"type": "text", "text": "hello"}]}], temperature=0.2
@@ -77,11 +76,11 @@ def main() -> None:
     seen = {
         "version": openai.__version__,
         "models": [model.id for model in client.models.list()],
-        "model": client.models.retrieve("coder").id,
+        "model": client.models.retrieve(name).id,
         "plain": plain.choices[0].message.content,
         "finish": plain.choices[0].finish_reason,
         "total": plain.usage.total_tokens,
-        "streamed": streamed(client),
+        "streamed": streamed(client, name),
         "continued": continued(client),
         "failed": failed(openai, url, client),
     }

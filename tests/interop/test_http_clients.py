@@ -36,7 +36,7 @@ async def run(*command: str | Path, cwd: Path) -> tuple[int, str]:
 async def played(script: str, inbox: FakeInbox, other_bin: Path, folder: Path) -> Any:
     """What a script of the other environment saw of a server in front of this inbox."""
     async with http_core(inbox) as core:
-        code, said = await run(other_bin / "python", HERE / script, f"{core.url}/v1", KEY, cwd=folder)
+        code, said = await run(other_bin / "python", HERE / script, f"{core.url}/v1", KEY, "coder", cwd=folder)
     assert code == 0, said
     return json.loads(said.splitlines()[-1])
 

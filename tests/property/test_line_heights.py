@@ -43,6 +43,8 @@ def test_any_row_of_changes_keeps_the_sums_right(steps: list[tuple[str, int, int
             heights.replace(plain)
         assert len(heights) == len(plain)
         assert heights.total == sum(plain)
-        assert [heights.top(index) for index in range(len(plain) + 1)] == [sum(plain[:n]) for n in range(len(plain) + 1)]
+        assert [heights.top(index) for index in range(len(plain) + 1)] == [
+            sum(plain[:n]) for n in range(len(plain) + 1)
+        ]
         for line in [0, *lines, sum(plain), max(0, sum(plain) - 1)]:
             assert heights.find(line) == _find(plain, line)

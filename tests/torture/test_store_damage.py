@@ -125,6 +125,7 @@ async def test_a_full_file_stops_commits_until_there_is_room(tmp_path: Path) -> 
     assert await store.head() == 0
     assert await store.read() == []
     await store.commit(puts(small="fits"))
+    assert await store.head() == 0
     await on_writer(store, "PRAGMA max_page_count=1000000")
     committed = await store.commit(Batch([Put("k", b"x" * 30_000)], [Entry("s", b"e")]))
     assert [entry.seq for entry in await store.read()] == list(committed.seqs)

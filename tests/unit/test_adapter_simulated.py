@@ -156,7 +156,7 @@ async def test_people_go_on_where_they_were_after_a_reconnect() -> None:
 @pytest.mark.parametrize("name", scenario_names())
 def test_every_built_in_scenario_can_be_played(name: str) -> None:
     """Each that comes with the product is read without a fault."""
-    assert read_scenario(f"builtin:{name}").personas
+    assert read_scenario(f"builtin:{name}", Path("/")).personas
 
 
 def test_the_built_in_scenarios_are_there() -> None:
@@ -169,7 +169,8 @@ def test_a_scenario_of_your_own_is_read_from_its_file(tmp_path: Path) -> None:
     """The form is that of the built-in ones."""
     file = tmp_path / "mine.yaml"
     file.write_text("names: [ana]\npersonas: [{name: a, openings: [hi], otherwise: [ok]}]\n", encoding="utf-8")
-    assert read_scenario(str(file)).names == ["ana"]
+    assert read_scenario(str(file), Path("/")).names == ["ana"]
+    assert read_scenario("mine.yaml", tmp_path).names == ["ana"]
 
 
 @pytest.mark.parametrize(
@@ -187,15 +188,15 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, wor
     file = tmp_path / "mine.yaml"
     file.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
-        read_scenario(str(file))
+        read_scenario(str(file), tmp_path)
     assert words in caught.value.message
 
 
 @pytest.mark.parametrize("reference", ["builtin:nobody", "builtin:../people", "/does/not/exist.yaml", "mine.yaml"])
 def test_a_scenario_that_is_not_there_is_an_error_with_a_fix(reference: str) -> None:
-    """A built-in name that there is not, a file that is missing, a path that begins nowhere."""
+    """A built-in name that there is not, a file that is missing, a relative path with nothing behind it."""
     with pytest.raises(ConfigError) as caught:
-        read_scenario(reference)
+        read_scenario(reference, Path("/nowhere"))
     assert caught.value.facts["value"] == reference
     assert caught.value.facts["fix"]
 

@@ -20,14 +20,14 @@ from core.api.runs import (
     ToolReported,
     TurnEnded,
 )
-from core.api.sessions import ChatKind, Mode, Source
+from core.api.sessions import ChatKind, Source
 from core.gateway.adapters import api_server
 from core.gateway.platform import Outbound, PlatformError, PlatformErrorKind
 from core.settings import ApiServerSettings
 from tests.support.api_rig import CHAT, SESSION, Api, context
 from tests.support.clocks import FakeClock
-from tests.support.fake_inbox import PLAIN, FakeInbox
-from tests.support.http_calls import BEARER, KEY, FakeHost, call
+from tests.support.fake_inbox import FakeInbox
+from tests.support.http_calls import FakeHost, call
 
 END = TurnEnded(stop=Stop.END_TURN)
 
@@ -254,96 +254,6 @@ async def test_a_server_that_stops_tells_streams_and_leaves_runs_alone() -> None
     assert api.inbox.interrupted == []
 
 
-async def test_a_chat_named_in_the_header_is_continued() -> None:
-    """The caller's own id is the chat, and is echoed."""
-    api = Api()
-    answer = await api.ask("hello", headers={SESSION: "my-chat"})
-    assert api.inbox.received[0].source.chat == "my-chat"
-    assert answer.headers[SESSION] == "my-chat"
-
-
-async def test_a_caller_that_brings_its_history_is_led_back_to_its_chat() -> None:
-    """Clients that know no session header still have one session for one conversation."""
-    api = Api()
-    first = await api.ask({"role": "system", "content": "s"}, "one")
-    text = first.json()["choices"][0]["message"]["content"]
-    history = [{"role": "system", "content": "s"}, {"role": "user", "content": "one"}]
-    second = await api.ask(*history, {"role": "assistant", "content": text}, "two", stream=True)
-    assert second.headers[SESSION] == first.headers[SESSION]
-
-
-async def test_two_conversations_that_began_alike_stay_apart() -> None:
-    """A history leads to a chat once; then the chat has moved on."""
-    api = Api()
-    for _ in range(2):
-        await api.ask("one")
-    history: list[Any] = ["one", {"role": "assistant", "content": "Hello there"}]
-    chats = [(await api.ask(*history, follow_up)).headers[SESSION] for follow_up in ("two", "three")]
-    assert chats[0] != chats[1]
-
-
-async def test_a_history_for_another_model_begins_a_new_chat() -> None:
-    """A session keeps its agent."""
-    api = Api()
-    first = await api.ask("one")
-    second = await api.ask("one", {"role": "assistant", "content": "Hello there"}, "two", model="coder")
-    assert second.headers[SESSION] != first.headers[SESSION]
-
-
-async def test_a_failed_answer_is_not_led_back_to() -> None:
-    """Only what was answered counts as history."""
-    api = Api(FakeInbox((TextDelta(text="par"), FAILED)))
-    first = await api.ask("one")
-    second = await api.ask("one", {"role": "assistant", "content": "par"}, "two")
-    assert second.headers[SESSION] != first.headers[SESSION]
-
-
-async def test_a_refused_message_leaves_the_history_known() -> None:
-    """A caller that tries again after 429 is led to the same chat."""
-    api = Api()
-    first = await api.ask("one")
-    history: list[Any] = ["one", {"role": "assistant", "content": "Hello there"}, "two"]
-    api.inbox.error = Overloaded("full")
-    assert (await api.ask(*history)).status == 429
-    api.inbox.error = None
-    assert (await api.ask(*history)).headers[SESSION] == first.headers[SESSION]
-
-
-async def test_a_repeated_idempotency_key_gets_the_first_answer_again() -> None:
-    """Taken in once, answered twice, as a stream too."""
-    api = Api()
-    headers = {"idempotency-key": "k1"}
-    first = await api.ask("hello", headers=headers)
-    second = await api.ask("hello", headers=headers)
-    third = await api.ask("hello", headers=headers, stream=True)
-    assert second.json() == first.json()
-    assert second.headers[SESSION] == first.headers[SESSION]
-    assert pieces(third.events())[1]["choices"][0]["delta"] == {"content": "Hello there"}
-    assert len(api.inbox.received) == 1
-    assert api.inbox.received[0].native_id == "k1"
-
-
-async def test_a_repeated_key_without_an_answer_is_409() -> None:
-    """What is not answered yet cannot be answered again."""
-    gate = asyncio.Event()
-    api = Api(FakeInbox((gate, *PLAIN)))
-    caller = api.caller("hello", headers={"idempotency-key": "k1"})
-    async with asyncio.TaskGroup() as group:
-        group.create_task(caller.make(api.app))
-        await api.inbox.arrived.wait()
-        again = await api.ask("hello", headers={"idempotency-key": "k1"})
-        gate.set()
-    assert (again.status, again.error()["code"]) == (409, "already_taken_in")
-    assert caller.answer.status == 200
-
-
-async def test_the_mode_header_is_handed_on() -> None:
-    """The caller says what to do when its chat is busy."""
-    api = Api()
-    await api.ask("hello", headers={"x-hermes-mode": "steer"})
-    assert api.inbox.received[0].mode is Mode.STEER
-
-
 async def test_models_are_default_and_all_agents() -> None:
     """Each agent is a model of its own name."""
     api = Api()
@@ -352,128 +262,6 @@ async def test_models_are_default_and_all_agents() -> None:
     assert (await api.get("/v1/models/coder")).json() in listed["data"]
     missing = await api.get("/v1/models/nobody")
     assert (missing.status, missing.error()["code"]) == (404, "model_not_found")
-
-
-@pytest.mark.parametrize("header", [None, "Bearer wrong", "Basic " + KEY, "Bearer", KEY, "Bearer k\xe4y"])
-@pytest.mark.parametrize("path", ["/v1/models", CHAT, "/v1/nowhere"])
-async def test_without_the_key_everything_is_401(header: str | None, path: str) -> None:
-    """Nothing is told and nothing taken in before the key is right."""
-    api = Api()
-    headers = {} if header is None else {"authorization": header}
-    answer = await call(api.app, "POST", path, headers, b'{"model":"default"}')
-    assert (answer.status, answer.error()["code"]) == (401, "invalid_api_key")
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert KEY not in answer.body.decode()
-    assert api.inbox.received == []
-
-
-async def test_a_second_key_beside_the_right_one_is_401() -> None:
-    """Two Authorization headers are none."""
-    api = Api()
-    scope_headers = [(b"host", b"127.0.0.1"), *[(b"authorization", f"Bearer {KEY}".encode())] * 2]
-    caller = api.caller("hello")
-    caller.scope["headers"] = scope_headers
-    await caller.make(api.app)
-    assert caller.answer.status == 401
-
-
-async def test_the_scheme_may_be_written_in_any_case() -> None:
-    """`bearer` is as good as `Bearer`."""
-    answer = await call(Api().app, "GET", "/v1/models", {"authorization": f"bearer {KEY}"})
-    assert answer.status == 200
-
-
-USER = {"role": "user", "content": "hi"}
-IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        (b"", 400, "malformed_json"),
-        (b"{", 400, "malformed_json"),
-        (b"\xff\xfe", 400, "malformed_json"),
-        pytest.param(b"[" * 30_000, 400, "invalid_body", id="deep"),
-        (b"[]", 400, "invalid_body"),
-        (b"null", 400, "invalid_body"),
-        ({"messages": [USER]}, 400, "invalid_body"),
-        ({"model": 7, "messages": [USER]}, 400, "invalid_body"),
-        ({"model": "default"}, 400, "invalid_body"),
-        ({"model": "default", "messages": []}, 400, "invalid_body"),
-        ({"model": "default", "messages": "hi"}, 400, "invalid_body"),
-        ({"model": "default", "messages": [{"role": "king", "content": "hi"}]}, 400, "invalid_body"),
-        ({"model": "default", "messages": [{"role": "user", "content": 5}]}, 400, "invalid_body"),
-        ({"model": "default", "messages": [{"role": "user", "content": [{"type": "text"}]}]}, 400, "invalid_body"),
-        ({"model": "default", "messages": [USER], "stream": "yes"}, 400, "invalid_body"),
-        ({"model": "default", "messages": [USER], "n": 2}, 400, "unsupported_n"),
-        ({"model": "default", "messages": [{"role": "user", "content": [IMAGE]}]}, 400, "unsupported_content"),
-        ({"model": "default", "messages": [{"role": "user", "content": " "}]}, 400, "empty_message"),
-        ({"model": "default", "messages": [{"role": "user"}]}, 400, "empty_message"),
-        ({"model": "default", "messages": [{"role": "system", "content": "hi"}]}, 400, "no_user_message"),
-        (
-            {"model": "default", "messages": [USER, {"role": "assistant", "content": "x"}]},
-            400,
-            "no_user_message",
-        ),
-        ({"model": "nobody", "messages": [USER]}, 404, "model_not_found"),
-        (b'{"model": "default", "messages": [{"role": "user", "content": "\\ud800"}]}', 400, "malformed_json"),
-        pytest.param(b"x" * 70_000, 413, "body_too_large", id="large"),
-    ],
-)
-async def test_a_body_that_does_not_fit_is_refused(body: Any, status: int, code: str) -> None:
-    """Right status, one line, nothing handed in."""
-    api = Api()
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    answer = await call(api.app, "POST", CHAT, BEARER, raw)
-    assert (answer.status, answer.error()["code"]) == (status, code)
-    assert api.inbox.received == []
-    assert api.log == []
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {SESSION: "a/b"},
-        {SESSION: "a\\b"},
-        {SESSION: "a b"},
-        {SESSION: "a\tb"},
-        {SESSION: "caf\xe9"},
-        {SESSION: "x" * 257},
-        {SESSION: ""},
-        {"x-hermes-mode": "shout"},
-        {"idempotency-key": "x" * 257},
-        {"idempotency-key": "\x7f"},
-    ],
-)
-async def test_a_header_that_does_not_fit_is_400(headers: dict[str, str]) -> None:
-    """Ids are short, printable and hold no path."""
-    api = Api()
-    answer = await api.ask("hello", headers=headers)
-    assert (answer.status, answer.error()["code"]) == (400, "invalid_header")
-    assert api.inbox.received == []
-
-
-async def test_another_media_type_is_415() -> None:
-    """A form that a web page could send unasked is not taken in."""
-    api = Api()
-    answer = await api.ask("hello", headers={"content-type": "text/plain"})
-    assert (answer.status, answer.error()["code"]) == (415, "unsupported_media_type")
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "allow"),
-    [("GET", CHAT, "POST"), ("DELETE", "/v1/models", "GET, HEAD"), ("POST", "/v1/openapi.json", "GET, HEAD")],
-)
-async def test_a_wrong_method_is_405(method: str, path: str, allow: str) -> None:
-    """The answer names the right one."""
-    answer = await call(Api().app, method, path, BEARER)
-    assert (answer.status, answer.error()["code"], answer.headers["allow"]) == (405, "wrong_method", allow)
-
-
-async def test_an_unknown_path_is_404() -> None:
-    """What is not served is said in one line."""
-    answer = await Api().get("/v1/embeddings")
-    assert (answer.status, answer.error()["code"]) == (404, "unknown_path")
 
 
 async def test_unknown_fields_are_let_be() -> None:

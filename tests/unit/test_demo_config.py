@@ -21,7 +21,7 @@ def test_the_demo_shows_a_fleet(tmp_path: Path) -> None:
     simulated = [item for item in found.platforms.values() if isinstance(item, SimulatedSettings)]
     assert len(simulated) >= 3
     assert sum(item.people for item in simulated) >= 40
-    assert all(read_scenario(item.scenario) for item in simulated)
+    assert all(read_scenario(item.scenario, Path("/")) for item in simulated)
     assert any(isinstance(item, LoopbackSettings) for item in found.platforms.values())
     assert any(isinstance(item, ApiServerSettings) for item in found.platforms.values())
     assert found.http.port == 0

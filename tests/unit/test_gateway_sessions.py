@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from core.api.base import PlatformName, RunId, Seq, SessionId
-from core.api.errors import ConflictError, InvalidInput, NotFound, Overloaded, Refused, StoreError, Unavailable
-from core.api.platforms import PlatformConnected
+from core.api.base import Seq, SessionId
+from core.api.errors import InvalidInput, NotFound, Overloaded
 from core.api.runs import (
     ActionOption,
     ActionRequested,
@@ -25,29 +24,21 @@ from core.api.runs import (
     Usage,
 )
 from core.api.sessions import (
-    DropMessage,
     EntryAdded,
     GetSession,
-    InterruptSession,
     ListSessions,
     MessageQueued,
     MessageRefused,
     MessageSteered,
     Mode,
-    OpenSession,
-    ResetSession,
     RunEnded,
     RunStarted,
-    SendMessage,
     SessionOpened,
     SessionState,
-    Voice,
 )
 from core.api.transcripts import EntryKind, EntryView, ReadTranscript
-from core.store.base import Batch, Committed
-from core.store.memory import MemoryStore
 from tests.support.fake_agents import FakeAgents
-from tests.support.gateway import LOCAL, OPERATOR, SESSION, Gateway, gateway, inbound
+from tests.support.gateway import SESSION, Gateway, gateway, inbound
 
 
 async def _transcript(built: Gateway, session: SessionId = SESSION) -> list[EntryView]:
@@ -217,145 +208,6 @@ async def test_a_message_that_cannot_be_steered_waits_and_says_why() -> None:
         await built.until(RunEnded, 2)
 
 
-async def test_an_interrupt_frees_the_lane_and_keeps_the_queue() -> None:
-    """The receipt says that the lane was released and what still waits."""
-    async with gateway() as built:
-        await built.sessions.receive(inbound("one"))
-        run = await built.agents.begun(1)
-        await built.sessions.receive(inbound("two"))
-        receipt = await built.operations.interrupt_session(
-            InterruptSession(session_id=SESSION, reason="stuck", run_id=run.run_id), OPERATOR
-        )
-        assert receipt.run_id == run.run_id
-        assert receipt.is_released
-        assert run.reason == "stuck"
-        (await built.agents.begun(2)).answer("second")
-        await built.until(RunEnded, 2)
-
-
-async def test_an_interrupt_of_another_run_than_the_one_seen_changes_nothing() -> None:
-    """The queue moved on; the operator is told, and the present run goes on."""
-    async with gateway() as built:
-        await built.sessions.receive(inbound("one"))
-        run = await built.agents.begun(1)
-        with pytest.raises(ConflictError):
-            await built.operations.interrupt_session(
-                InterruptSession(session_id=SESSION, run_id=RunId("another")), OPERATOR
-            )
-        assert run.reason is None
-        run.answer("fine")
-        await built.until(RunEnded)
-
-
-async def test_an_interrupt_of_an_idle_session_says_that_nothing_ran() -> None:
-    """No run, and the lane is free."""
-    async with gateway(agents=FakeAgents(instant=True)) as built:
-        await built.sessions.receive(inbound("one"))
-        await built.until(RunEnded)
-        receipt = await built.operations.interrupt_session(InterruptSession(session_id=SESSION), OPERATOR)
-        assert receipt.run_id is None
-        assert receipt.is_released
-
-
-async def test_an_interrupt_that_frees_nothing_does_not_claim_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that does not obey still holds the lane, and the receipt names it."""
-    monkeypatch.setattr("core.gateway.operations.RELEASE_LIMIT_S", 0.01)
-    agents = FakeAgents()
-    agents.obeys = False
-    async with gateway(agents=agents) as built:
-        await built.sessions.receive(inbound("one"))
-        run = await built.agents.begun(1)
-        receipt = await built.operations.interrupt_session(InterruptSession(session_id=SESSION), OPERATOR)
-        assert not receipt.is_released
-        assert receipt.holder == run.run_id
-        detail = await built.inspection.get_session(GetSession(session_id=SESSION))
-        assert detail.session.state is SessionState.INTERRUPTING
-        with pytest.raises(Refused):
-            await built.operations.reset_session(ResetSession(session_id=SESSION), OPERATOR)
-        run.answer("late")
-        await built.until(RunEnded)
-
-
-async def test_a_reset_begins_a_new_epoch_and_keeps_the_record() -> None:
-    """The agent forgets, the transcript stays, queued messages go on unless dropped."""
-    async with gateway() as built:
-        await built.sessions.receive(inbound("one"))
-        await built.agents.begun(1)
-        await built.sessions.receive(inbound("two"))
-        receipt = await built.operations.reset_session(ResetSession(session_id=SESSION, reason="muddle"), OPERATOR)
-        assert (receipt.epoch, receipt.dropped) == (1, 0)
-        assert receipt.interrupted is not None
-        assert built.agents.forgotten == [SESSION]
-        run = await built.agents.begun(2)
-        assert run.history == []
-        assert run.epoch == 1
-        run.answer("afresh")
-        await built.until(RunEnded, 2)
-        assert ("user", "one") in await _said(built)
-
-
-async def test_a_reset_can_drop_what_waits_and_tells_those_who_follow() -> None:
-    """The count is in the receipt; a caller who waits gets an end."""
-    async with gateway() as built:
-        await built.sessions.receive(inbound("one"))
-        await built.agents.begun(1)
-        accepted = await built.sessions.receive(inbound("two"), follow=True)
-        receipt = await built.operations.reset_session(ResetSession(session_id=SESSION, drop_queue=True), OPERATOR)
-        assert receipt.dropped == 1
-        assert accepted.reports is not None
-        reports = [report async for report in accepted.reports]
-        assert [getattr(report, "code", "") for report in reports] == ["dropped"]
-        detail = await built.inspection.get_session(GetSession(session_id=SESSION))
-        assert detail.messages == ()
-
-
-async def test_a_queued_message_can_be_dropped_but_not_one_that_runs() -> None:
-    """Dropping needs an interrupt for what runs."""
-    async with gateway() as built:
-        first = await built.sessions.receive(inbound("one"))
-        run = await built.agents.begun(1)
-        second = await built.sessions.receive(inbound("two"))
-        await built.operations.drop_message(DropMessage(session_id=SESSION, message_id=second.message_id), OPERATOR)
-        with pytest.raises(Refused):
-            await built.operations.drop_message(DropMessage(session_id=SESSION, message_id=first.message_id), OPERATOR)
-        with pytest.raises(NotFound):
-            await built.operations.drop_message(DropMessage(session_id=SESSION, message_id=second.message_id), OPERATOR)
-        run.answer("fine")
-        await built.until(RunEnded)
-        assert len(built.agents.runs) == 1
-
-
-async def test_an_operator_injects_a_marked_note_or_speaks_as_the_user() -> None:
-    """The voice is kept in the transcript with the operator's name."""
-    async with gateway(agents=FakeAgents(instant=True)) as built:
-        await built.sessions.receive(inbound("one"))
-        await built.sessions.send_message(SendMessage(session_id=SESSION, text="be kind"), OPERATOR)
-        await built.sessions.send_message(SendMessage(session_id=SESSION, text="as me", voice=Voice.USER), OPERATOR)
-        await built.until(RunEnded, 3)
-        kinds = [(entry.kind, entry.author) for entry in await _transcript(built) if entry.kind is not EntryKind.AGENT]
-        assert kinds == [(EntryKind.USER, "Bo"), (EntryKind.NOTE, "ana"), (EntryKind.USER, "ana")]
-
-
-async def test_a_message_to_a_session_that_does_not_exist_is_refused() -> None:
-    """Only a platform or OpenSession begins a session."""
-    async with gateway() as built:
-        with pytest.raises(NotFound):
-            await built.sessions.send_message(SendMessage(session_id=SESSION, text="hi"), OPERATOR)
-        with pytest.raises(InvalidInput):
-            await built.sessions.send_message(SendMessage(session_id=SessionId("what"), text="hi"), OPERATOR)
-        assert (await built.inspection.list_sessions(ListSessions())).total == 0
-
-
-async def test_an_operator_opens_a_chat_where_the_platform_lets_them() -> None:
-    """The answer is sent to that chat."""
-    async with gateway(agents=FakeAgents(instant=True)) as built:
-        receipt = await built.sessions.open_session(OpenSession(platform=LOCAL, chat="desk", text="hi"), OPERATOR)
-        await built.until(RunEnded)
-        assert receipt.session_id == "local:dm:desk"
-        with pytest.raises(NotFound):
-            await built.sessions.open_session(OpenSession(platform=PlatformName("none"), chat="x", text="hi"), OPERATOR)
-
-
 async def test_tools_and_decisions_stand_in_the_transcript_as_they_finish() -> None:
     """Text before a tool call is an entry of its own; the answer is the whole of it."""
     call = ToolCall(id="t1", title="web.fetch", kind=ToolKind.FETCH, status=ToolStatus.IN_PROGRESS)
@@ -418,138 +270,6 @@ async def test_an_end_without_any_text_is_an_error_that_is_shown() -> None:
         (ended,) = await built.until(RunEnded)
         assert ended.outcome.code == "empty_answer"
         assert ended.session.state is SessionState.FAILED
-
-
-async def test_a_caller_who_hangs_up_leaves_nothing_half_done() -> None:
-    """The message is stored and answered although nobody waits for the receipt."""
-    async with gateway(agents=FakeAgents(instant=True)) as built:
-        task = asyncio.get_running_loop().create_task(built.sessions.receive(inbound("one")))
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await built.until(RunEnded)
-        assert await _said(built) == [("user", "one"), ("agent", "one")]
-
-
-async def test_a_draining_gateway_takes_nothing_in() -> None:
-    """The sender may try again."""
-    async with gateway() as built:
-        built.sessions.is_draining = True
-        with pytest.raises(Unavailable):
-            await built.sessions.receive(inbound("one"))
-
-
-class FailingStore(MemoryStore):
-    """A store that refuses the next commits."""
-
-    failures = 0
-
-    def submit(self, batch: Batch) -> "asyncio.Future[Committed]":
-        """Refuse while there are failures left."""
-        if self.failures:
-            self.failures -= 1
-            refused: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
-            refused.set_exception(StoreError("the disk is full", path="x", cause="full", fix="make room"))
-            return refused
-        return super().submit(batch)
-
-
-async def test_a_message_that_cannot_be_stored_is_refused_and_leaves_no_trace() -> None:
-    """After the disk has room again, the next message runs as if nothing had been."""
-    store = FailingStore()
-    async with gateway(store, FakeAgents(instant=True)) as built:
-        await built.until(PlatformConnected)
-        store.failures = 1
-        with pytest.raises(StoreError):
-            await built.sessions.receive(inbound("lost and said so"))
-        assert built.inspection.counts()[1:] == (0, 0)
-        await built.sessions.receive(inbound("kept"))
-        await built.until(RunEnded)
-        assert await _said(built) == [("user", "kept"), ("agent", "kept")]
-
-
-async def test_an_answer_that_cannot_be_stored_yet_is_kept_until_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lane stays held, the problem is said, and the answer is stored once."""
-    monkeypatch.setattr("core.gateway.turns._STORE_RETRY_S", 0.01)
-    store = FailingStore()
-    async with gateway(store) as built:
-        await built.sessions.receive(inbound("one"))
-        run = await built.agents.begun(1)
-        store.failures = 1
-        run.answer("kept")
-        await built.until(RunEnded)
-        await built.settled()
-        assert await _said(built) == [("user", "one"), ("agent", "kept")]
-        assert built.turns.problem == ""
-
-
-async def test_after_a_crash_what_was_accepted_is_answered_once_in_order() -> None:
-    """The run that was cut off is closed as orphaned, its message runs again, the rest follows."""
-    store = MemoryStore()
-    async with gateway(store) as first:
-        await first.sessions.receive(inbound("one"))
-        await first.agents.begun(1)
-        await first.sessions.receive(inbound("two"))
-    async with gateway(store, boot=2) as second:
-        recovered = await second.restart.recover()
-        assert (recovered.cut_off, recovered.queued) == (1, 2)
-        await second.restart.resume()
-        (await second.agents.begun(1)).answer("first")
-        (await second.agents.begun(2)).answer("second")
-        ended = await second.until(RunEnded, 3)
-        assert ended[0].outcome.code == "orphaned"
-        assert await _said(second) == [("user", "one"), ("agent", "first"), ("user", "two"), ("agent", "second")]
-
-
-async def test_a_message_under_which_the_core_keeps_dying_is_given_up() -> None:
-    """After max_attempts it no longer runs, and the transcript says so."""
-    store = MemoryStore()
-    async with gateway(store, max_attempts=2) as built:
-        await built.sessions.receive(inbound("poison"))
-        await built.agents.begun(1)
-    async with gateway(store, boot=2, max_attempts=2) as built:
-        await built.restart.recover()
-        await built.restart.resume()
-        await built.agents.begun(1)
-    async with gateway(store, boot=3, max_attempts=2) as built:
-        recovered = await built.restart.recover()
-        assert recovered.given_up == 1
-        await built.restart.resume()
-        assert built.agents.runs == []
-        said = await _said(built)
-        assert said[0] == ("user", "poison")
-        assert "gave up" in said[-1][1]
-
-
-async def test_an_orderly_stop_puts_the_running_message_back_and_counts_no_attempt() -> None:
-    """The next start answers it; nothing was orphaned."""
-    store = MemoryStore()
-    async with gateway(store) as built:
-        await built.sessions.receive(inbound("one"))
-        await built.agents.begun(1)
-        assert await built.restart.drain(0) == 1
-    async with gateway(store, boot=2) as built:
-        recovered = await built.restart.recover()
-        assert (recovered.cut_off, recovered.queued) == (0, 1)
-        await built.restart.resume()
-        run = await built.agents.begun(1)
-        assert run.messages[0].attempt == 1
-        run.answer("after all")
-        await built.until(RunEnded, 2)
-        assert await _said(built) == [("user", "one"), ("agent", "after all")]
-
-
-async def test_a_drain_lets_a_run_end_in_time() -> None:
-    """Nothing is cut off, and nothing new begins."""
-    async with gateway() as built:
-        await built.sessions.receive(inbound("one"))
-        run = await built.agents.begun(1)
-        await built.sessions.receive(inbound("two"))
-        drained = asyncio.get_running_loop().create_task(built.restart.drain(30))
-        run.answer("in time")
-        assert await drained == 0
-        assert len(built.agents.runs) == 1
-        assert built.inspection.counts()[1] == 1
 
 
 async def test_sessions_are_listed_by_page_with_a_place_in_the_journal() -> None:

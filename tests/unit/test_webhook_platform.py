@@ -203,7 +203,7 @@ async def test_another_method_is_405() -> None:
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
-@pytest.mark.parametrize("delivery", ["", "a b", "x" * 257, "caf\xe9"])
+@pytest.mark.parametrize("delivery", ["", "a b", "x" * 257, "gr\xfcn"])
 async def test_a_delivery_id_that_does_not_fit_is_400(delivery: str) -> None:
     """Ids are short and printable."""
     answer = await Hooks().post(delivery=delivery)

@@ -77,6 +77,6 @@ async def test_what_is_pasted_is_cleaned_and_put_in_once() -> None:
         assert "write [here]" in screen_text(app)
         composer.focus_input()
         await pilot.pause()
-        app.screen.focused.post_message(Paste("a\x1b[2J\u202eb\r\nc"))
+        app.post_message(Paste("a\x1b[2J\u202eb\r\nc"))
         await pilot.pause()
         assert composer.text == "a<ESC>[2J<U+202E>b\nc"

@@ -56,6 +56,7 @@ class Hands:
         self.at = 100.0
 
     def __call__(self) -> float:
+        """The time."""
         return self.at
 
 
@@ -97,7 +98,6 @@ async def test_a_typed_confirmation_waits_for_the_text() -> None:
         assert results == []
         await pilot.press("tab", *"demo", "enter", *"884", "enter")
         assert results == []
-        await pilot.press("shift+tab", "enter") if screen.focused is None else None
         screen.query_one("#typed").focus()
         await pilot.press("1", "enter")
         assert results == [True]
@@ -201,7 +201,8 @@ async def test_a_text_that_is_empty_or_too_long_is_not_sent() -> None:
 
 async def test_keys_in_the_first_moment_decide_nothing() -> None:
     """Whatever was typed for the screen before does not reach the approval."""
-    hands, results = Hands(), []
+    hands = Hands()
+    results: list[object] = []
     async with Bench().run_test() as pilot:
         await _open(pilot, _approval_screen(hands, approval(kind=ToolKind.READ)), results)
         await pilot.press("a", "enter", "escape")
@@ -213,7 +214,8 @@ async def test_keys_in_the_first_moment_decide_nothing() -> None:
 
 async def test_enter_without_a_staged_answer_leaves_it_open() -> None:
     """Nothing is chosen at first; n goes back to that."""
-    hands, results = Hands(), []
+    hands = Hands()
+    results: list[object] = []
     async with Bench().run_test() as pilot:
         await _open(pilot, _approval_screen(hands), results)
         hands.at += 1
@@ -223,7 +225,8 @@ async def test_enter_without_a_staged_answer_leaves_it_open() -> None:
 
 async def test_a_denial_takes_a_reason() -> None:
     """The reason goes to the agent and the journal."""
-    hands, results = Hands(), []
+    hands = Hands()
+    results: list[object] = []
     async with Bench().run_test() as pilot:
         screen = _approval_screen(hands)
         await _open(pilot, screen, results)
@@ -237,7 +240,8 @@ async def test_a_denial_takes_a_reason() -> None:
 @pytest.mark.parametrize("kind", [ToolKind.EXECUTE, ToolKind.DELETE])
 async def test_running_and_deleting_must_be_typed(kind: ToolKind) -> None:
     """Allowing asks for the last letters of the id; enter goes to the place to type them."""
-    hands, results = Hands(), []
+    hands = Hands()
+    results: list[object] = []
     async with Bench().run_test() as pilot:
         await _open(pilot, _approval_screen(hands, approval(kind=kind)), results)
         hands.at += 1
@@ -251,7 +255,8 @@ async def test_running_and_deleting_must_be_typed(kind: ToolKind) -> None:
 
 async def test_a_particular_option_can_be_chosen() -> None:
     """All of the agent's options are there under plain words, the narrowest first."""
-    hands, results = Hands(), []
+    hands = Hands()
+    results: list[object] = []
     async with Bench().run_test() as pilot:
         await _open(pilot, _approval_screen(hands, approval(kind=ToolKind.FETCH)), results)
         shown = screen_text(pilot.app)
@@ -263,7 +268,8 @@ async def test_a_particular_option_can_be_chosen() -> None:
 
 async def test_an_agent_without_options_gets_a_plain_yes_or_no() -> None:
     """The core picks the option that fits."""
-    hands, results = Hands(), []
+    hands = Hands()
+    results: list[object] = []
     async with Bench().run_test() as pilot:
         await _open(pilot, _approval_screen(hands, approval(kind=ToolKind.FETCH, options=())), results)
         hands.at += 1
@@ -273,7 +279,8 @@ async def test_an_agent_without_options_gets_a_plain_yes_or_no() -> None:
 
 async def test_a_request_that_changes_must_be_looked_at_again() -> None:
     """Staged answers and typed letters are taken back, and the guard begins anew."""
-    hands, results = Hands(), []
+    hands = Hands()
+    results: list[object] = []
     async with Bench().run_test() as pilot:
         screen = _approval_screen(hands)
         await _open(pilot, screen, results)
@@ -292,7 +299,8 @@ async def test_a_request_that_changes_must_be_looked_at_again() -> None:
 
 async def test_a_request_that_was_decided_elsewhere_goes_dead() -> None:
     """The dialog says who decided; nothing can be sent from it."""
-    hands, results = Hands(), []
+    hands = Hands()
+    results: list[object] = []
     async with Bench().run_test() as pilot:
         screen = _approval_screen(hands)
         await _open(pilot, screen, results)
@@ -310,7 +318,8 @@ async def test_an_approval_shows_all_of_what_is_asked() -> None:
     """Hidden characters are marked and counted as such; age, deadline and digest are there; long text scrolls."""
     hands = Hands()
     view = approval(
-        detail="rm\u00a0-rf \u202e/ \n" + "\n".join(f"line {n}" for n in range(30)) + "\nthe end", deadline=Mark(0.0, 192.0)
+        detail="rm\u00a0-rf \u202e/ \n" + "\n".join(f"line {n}" for n in range(30)) + "\nthe end",
+        deadline=Mark(0.0, 192.0),
     )
     async with Bench().run_test(size=(80, 24)) as pilot:
         screen = _approval_screen(hands, view, ["7 messages wait behind it"])

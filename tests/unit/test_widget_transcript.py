@@ -99,7 +99,14 @@ async def test_going_up_line_by_line_shows_every_line_once() -> None:
     view = TranscriptView(id="t")
     app = Watched(view)
     async with app.run_test(size=(80, 12)) as pilot:
-        view.set_lines([_item(number, "\n".join(f"<{number}.{line}>" for line in range(number % 9 + 1)) + " pad" * (number % 50)) for number in range(22)])
+        view.set_lines(
+            [
+                _item(
+                    number, "\n".join(f"<{number}.{line}>" for line in range(number % 9 + 1)) + " pad" * (number % 50)
+                )
+                for number in range(22)
+            ]
+        )
         await pilot.pause()
         await pilot.press("up")
         seen: list[str] = []

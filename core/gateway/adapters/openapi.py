@@ -19,6 +19,7 @@ _ERRORS = {
     "502": "The run ended without an answer; `code` says why.",
     "503": "The core is stopping or cannot write; see Retry-After.",
 }
+_EXAMPLE: dict[str, Any] = {"model": "default", "messages": [{"role": "user", "content": "Hello"}]}
 _ID_PATTERN = r"^[!-.0-\[\]-~]{1,256}$"
 
 
@@ -60,7 +61,13 @@ def _get_model() -> dict[str, Any]:
         "operationId": "getModel",
         "summary": "One agent",
         "parameters": [
-            {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},
+            {
+                "name": "model",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "minLength": 1},
+                "example": "default",
+            },
         ],
         "responses": {"200": _json("The model.", "Model"), **_errors("401", "403", "404", "405", "500")},
     }
@@ -78,7 +85,7 @@ def _get_document() -> dict[str, Any]:
 
 def _create_completion() -> dict[str, Any]:
     answered = _json("The answer; a stream of chunks where `stream` is true.", "Completion")
-    answered["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    answered["content"]["text/event-stream"] = {"schema": _object({"data": _string()})}
     answered["headers"] = {
         "X-Hermes-Session-Id": {
             "description": "The chat; send it again to go on there.",
@@ -97,7 +104,10 @@ def _create_completion() -> dict[str, Any]:
             _header_parameter("X-Hermes-Mode", "^(queue|interrupt|steer)$", "What to do when the chat is busy."),
             _header_parameter("Idempotency-Key", "^[!-~]{1,256}$", "A repeated key is taken in once."),
         ],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("CompletionRequest")}}},
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _ref("CompletionRequest"), "example": _EXAMPLE}},
+        },
         "responses": {"200": answered, **_errors(*_ERRORS)},
     }
 

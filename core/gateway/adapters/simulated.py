@@ -41,6 +41,7 @@ class SimulatedPlatform:
         self._settings = settings
         self._clock = context.clock
         self._ids = context.ids
+        self._home = context.home
         # One source for the people and one for the faults, so that a fault changes nobody's words.
         self._random = Random(settings.seed).random  # noqa: S311 - made-up people keep no secrets
         self._fault_random = Random(settings.seed + 1).random  # noqa: S311 - the same
@@ -84,7 +85,7 @@ class SimulatedPlatform:
         raise PlatformError(PlatformErrorKind.RETRY_AFTER, "the made-up platform is busy", retry_after_s=wait_s)
 
     async def _gather(self) -> Crowd:
-        story = await asyncio.to_thread(read_scenario, self._settings.scenario)
+        story = await asyncio.to_thread(read_scenario, self._settings.scenario, self._home)
         return Crowd(
             story,
             platform=self.name,
@@ -120,9 +121,9 @@ def scenario_names() -> tuple[str, ...]:
     return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
 
 
-def read_scenario(reference: str) -> Scenario:
+def read_scenario(reference: str, home: Path) -> Scenario:
     """The scenario called builtin:NAME, or of a file. Reads the disk. Raises ConfigError."""
-    text = _builtin_text(reference) if reference.startswith(_BUILTIN) else _file_text(reference)
+    text = _builtin_text(reference) if reference.startswith(_BUILTIN) else _file_text(reference, home)
     return scenario(parse(text, reference).values, reference)
 
 
@@ -138,12 +139,8 @@ def _builtin_text(reference: str) -> str:
     return files(_PACKAGE).joinpath("scenarios", f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def _file_text(reference: str) -> str:
-    path = Path(reference)
-    if not path.is_absolute():
-        raise ConfigError(
-            f"{reference} is not a whole path", key="scenario", value=reference, fix="give the path from / on"
-        )
+def _file_text(reference: str, home: Path) -> str:
+    path = home / reference
     try:
         if path.stat().st_size > _SIZE_LIMIT_BYTES:
             raise ConfigError(
