@@ -10,7 +10,7 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,16 +31,28 @@ def environment(home: Path) -> dict[str, str]:
 class Program:
     """A running program. `began` is the moment before the fork; nothing is read but inside a call."""
 
-    def __init__(self, argv: Sequence[str], home: Path, *, columns: int = 140, rows: int = 40) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        home: Path,
+        *,
+        columns: int = 140,
+        rows: int = 40,
+        named: Mapping[str, str] | None = None,
+    ) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.written_bytes = 0
         self._status: int | None = None
-        env = environment(home)
+        env = environment(home) | dict(named or {})
         self.began = time.perf_counter()
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             os.execve(argv[0], list(argv), env)
+
+    def elapsed_s(self) -> float:
+        """Seconds since the fork."""
+        return time.perf_counter() - self.began
 
     def press(self, keys: str) -> float:
         """Type; returns the moment before."""

@@ -15,6 +15,7 @@ from bench.keys import CURSOR, settle, started
 from bench.pseudo_terminal import Program
 from bench.report import Figure, median
 
+ROWS, FIRST_ROW = 40, 4
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -40,26 +41,26 @@ def timed_ms(program: Program, keys: str, shows: Callable[[str], bool]) -> float
 
 
 def filter_ms(program: Program) -> float:
-    """One more letter of a filter that leaves one row in a hundred thousand."""
+    """One more letter of a filter, which leaves one row of all."""
     program.press("/")
     settle(program, 0.5)
     program.press("person-00177")
-    taken = timed_ms(program, "7", lambda text: "person-001777" in text)
+    taken = timed_ms(program, "7", lambda text: re.search(r"(?<!\d)1 of \d", text) is not None)
     program.press("\x1b")
     settle(program, 0.5)
     return taken
 
 
 def scroll_ms(program: Program) -> float:
-    """To the last row and back."""
-    down = timed_ms(program, "G", lambda text: bool(CURSOR.search(text)))
-    up = timed_ms(program, "g", lambda text: bool(CURSOR.search(text)))
+    """To the last row and back: the cursor is drawn far down, then at the top."""
+    down = timed_ms(program, "G", lambda text: any(int(row) > ROWS // 2 for row in CURSOR.findall(text)))
+    up = timed_ms(program, "g", lambda text: any(int(row) <= FIRST_ROW for row in CURSOR.findall(text)))
     return (down + up) / 2
 
 
-def sort_ms(program: Program) -> float:
-    """The next order over all rows."""
-    return timed_ms(program, "o", lambda text: re.search(r"[▲▼]", text) is not None)
+def sort_ms(program: Program, order: str) -> float:
+    """Another order over all rows; `o` goes from one to the next."""
+    return timed_ms(program, "o", lambda text: f"sort {order}" in text)
 
 
 def measure(*, is_short: bool) -> list[Figure]:
@@ -72,7 +73,7 @@ def measure(*, is_short: bool) -> list[Figure]:
             idle = cpu_share(program, seconds)
             scrolled = median([scroll_ms(program) for _ in range(rounds)])
             filtered = median([filter_ms(program) for _ in range(rounds)])
-            ordered = median([sort_ms(program) for _ in range(rounds)])
+            ordered = median([sort_ms(program, order) for order in ORDERS])
         finally:
             program.close()
         program = started(home, sessions=sessions, rate=1_000)

@@ -144,6 +144,10 @@ def _alarm(event: system.AlarmRaised) -> tuple[str, str, str]:
     return "fail", "alarm", f"{event.what}: {_clip(event.error)}"
 
 
+def _unknown(event: system.UnknownEvent) -> tuple[str, str, str]:
+    return "info", event.name or "unknown event", _clip(event.body)
+
+
 _WORDS: dict[type[Event], Callable[[Any], tuple[str, str, str]]] = {
     sessions.SessionOpened: _opened,
     sessions.MessageQueued: _said,
@@ -172,6 +176,7 @@ _WORDS: dict[type[Event], Callable[[Any], tuple[str, str, str]]] = {
     system.CoreStarted: _core_started,
     system.ShutdownStarted: _shutdown,
     system.AlarmRaised: _alarm,
+    system.UnknownEvent: _unknown,
 }
 
 

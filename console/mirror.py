@@ -71,6 +71,7 @@ class Mirror:
         self.session_total = 0
         self.record_count = 0
         self.event_total = 0
+        self.unknown_count = 0
         self.is_draining = False
         self.watched: WatchedSession | None = None
         self._changes = Changes()
@@ -376,12 +377,16 @@ class Mirror:
             system.CoreStarted: self._core_started,
             system.ShutdownStarted: self._shutdown_started,
             system.AlarmRaised: only_listed,
+            system.UnknownEvent: self._unknown_event,
         }
 
     def _core_started(self, event: system.CoreStarted) -> None:
         if event.boot > self.boot:
             self.boot = event.boot
             self.is_draining = False
+
+    def _unknown_event(self, _event: system.UnknownEvent) -> None:
+        self.unknown_count += 1
 
     def _shutdown_started(self, _event: system.ShutdownStarted) -> None:
         self.is_draining = True

@@ -44,12 +44,12 @@ def _theme(name: str, colours: Mapping[str, str], *, dark: bool) -> Theme:
 _COLOURS: dict[str, dict[str, str]] = {
     DARK: {
         "ground": "#12161c", "raised": "#1a2028", "cursor": "#2a3644", "cursor_blurred": "#1e2731", "rule": "#3a4553",
-        "plain": "#c9d1d9", "strong": "#f2f5f8", "quiet": "#8a96a3", "stale": "#6f7a86", "accent": "#6cb6ff",
+        "plain": "#c9d1d9", "strong": "#f2f5f8", "quiet": "#8a96a3", "stale": "#7a8591", "accent": "#6cb6ff",
         "needs": "#f0b429", "failing": "#ff7b72", "well": "#6fcf7c", "busy": "#8cc4ff",
     },
     LIGHT: {
         "ground": "#fbfbf9", "raised": "#f0f0ec", "cursor": "#d5e3f3", "cursor_blurred": "#e9eef3", "rule": "#c3c7cc",
-        "plain": "#2b3137", "strong": "#0b0e11", "quiet": "#5d6670", "stale": "#7a828b", "accent": "#0a58a8",
+        "plain": "#2b3137", "strong": "#0b0e11", "quiet": "#5d6670", "stale": "#6c747d", "accent": "#0a58a8",
         "needs": "#8f5400", "failing": "#b3261e", "well": "#1c6b2c", "busy": "#0a58a8",
     },
     CONTRAST: {

@@ -54,6 +54,7 @@ class ThreadedHermes:
 
     async def subscribe(self, *, after: Seq) -> AsyncIterator[Record]:
         """Records in order. Crossing threads costs one wake-up for all that have come, not one for each."""
+        self._check()
         bridge = _Bridge(asyncio.get_running_loop())
         pump = asyncio.run_coroutine_threadsafe(_pump(self._hermes, after, bridge), self._loop)
         try:
@@ -92,9 +93,12 @@ class ThreadedHermes:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _await(self, call: Callable[[], Awaitable[T]]) -> T:
+        self._check()
+        return await asyncio.wrap_future(self.on_core(call))
+
+    def _check(self) -> None:
         if self._is_closed or not self._thread.is_alive():
             raise Unavailable("the core has stopped", fix="start it again")
-        return await asyncio.wrap_future(self.on_core(call))
 
 
 class _Bridge:

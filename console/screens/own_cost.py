@@ -23,6 +23,7 @@ def vitals_fields(stage: Stage) -> list[Field]:
         ("output", f"{text.size(vitals.bytes_per_s)}/s to the terminal", "plain"),
         ("dropped", f"{text.count(vitals.dropped_frames)} frames", "needs" if vitals.dropped_frames else "plain"),
         ("records", f"{text.count(mirror.record_count)} taken in, {text.count(len(mirror.events))} kept", "plain"),
+        ("unknown", f"{text.count(mirror.unknown_count)} events that this version cannot read", "plain"),
         ("sessions", f"{text.count(len(mirror.sessions))} rows", "plain"),
         ("-- core", "", ""),
         *core_facts(stage),

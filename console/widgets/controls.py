@@ -113,6 +113,10 @@ class ScrolledLines(ScrolledSurface):
         return max(1, len(self._lay_out(width)))
 
     def on_resize(self) -> None:
+        """Another size, another layout."""
+        self.width_changed()
+
+    def width_changed(self) -> None:
         """Wrap to the new width."""
         self.virtual_size = Size(1, len(self._lay_out(self.size.width)))
 

@@ -51,6 +51,10 @@ class FieldPane(ScrolledSurface):
         self.jump_to(self.scroll_offset.y + delta)
 
     def on_resize(self) -> None:
+        """Another size, another layout."""
+        self.width_changed()
+
+    def width_changed(self) -> None:
         """Values wrap to the new width."""
         if self.size.width != self._laid_width:
             self._lay_out()

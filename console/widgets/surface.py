@@ -110,6 +110,13 @@ class ScrolledSurface(Surface, ScrollView, can_focus=True):
         if getattr(app_of(self), "use_ascii", False):
             self.styles.scrollbar_size_vertical = 0
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        """The scroll bar takes a cell, of which Textual sends no Resize."""
+        self.call_after_refresh(self.width_changed)
+
+    def width_changed(self) -> None:
+        """Called when there may be more or fewer cells for text than before."""
+
     def draw_emptiness(self, text: str, y: int, first: int = 1) -> Strip:
         """Line y of what is said when there is nothing to show; the text begins at line `first` or lower."""
         width = self.size.width

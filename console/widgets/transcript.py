@@ -178,6 +178,10 @@ class TranscriptView(ScrolledSurface):
             self._is_settling = False
 
     def on_resize(self) -> None:
+        """Another size, another layout."""
+        self.width_changed()
+
+    def width_changed(self) -> None:
         """Everything wraps to the new width; the entry at the top stays there."""
         if self.size.width != self._laid_width:
             first, _ = self._entries.heights.find(self.scroll_offset.y)

@@ -4,8 +4,11 @@ A factory opens a Hermes with a platform `local` on which an operator may open s
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -24,6 +27,19 @@ from core.api.sessions import (
 )
 from core.api.system import GetHealth, ListEvents
 from core.api.transcripts import ReadTranscript
+from core.config import Config
+from core.kernel import Kernel
+from core.settings import (
+    AgentSettings,
+    CoreSettings,
+    HttpSettings,
+    LoopbackSettings,
+    PlatformSettings,
+    ScriptedSettings,
+    Settings,
+    StoreSettings,
+)
+from core.threaded import ThreadedHermes
 from tests.support.attached import attached
 from tests.support.fake_hermes import FakeHermes
 
@@ -43,9 +59,54 @@ async def fake_over_socket() -> AsyncIterator[Hermes]:
         yield remote
 
 
+def _settings() -> Config:
+    agents: dict[str, AgentSettings] = {"main": ScriptedSettings()}
+    platforms: dict[str, PlatformSettings] = {"local": LoopbackSettings()}
+    settings = Settings(
+        http=HttpSettings(enabled=False),
+        store=StoreSettings(url="memory:"),
+        core=CoreSettings(drain_s=0),
+        agents=agents,
+        platforms=platforms,
+    )
+    return Config(settings, defaultdict(lambda: "default"), Path("config.yaml"))
+
+
+@asynccontextmanager
+async def kernel() -> AsyncIterator[Hermes]:
+    """The core itself."""
+    with TemporaryDirectory() as home:
+        opened = await Kernel.open(Path(home), _settings())
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+
+@asynccontextmanager
+async def kernel_on_its_thread() -> AsyncIterator[Hermes]:
+    """The core on a thread of its own, as the console embeds it."""
+    with TemporaryDirectory() as home:
+        opened = await asyncio.to_thread(ThreadedHermes.start, lambda: Kernel.open(Path(home), _settings()))
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+
+@asynccontextmanager
+async def kernel_over_socket() -> AsyncIterator[Hermes]:
+    """The core behind a socket."""
+    async with kernel() as inner, attached(inner) as remote:
+        yield remote
+
+
 FACTORIES: dict[str, Callable[[], AbstractAsyncContextManager[Hermes]]] = {
     "fake": fake,
     "attached": fake_over_socket,
+    "kernel": kernel,
+    "threaded": kernel_on_its_thread,
+    "attached kernel": kernel_over_socket,
 }
 
 
@@ -79,8 +140,8 @@ def is_queued(receipt: SendReceipt) -> Callable[[Record], bool]:
 
 async def end(stream: AsyncIterator[Record]) -> None:
     """Leave a subscription."""
-    assert isinstance(stream, AsyncGenerator)
-    await stream.aclose()
+    aclose: Callable[[], Awaitable[None]] = getattr(stream, "aclose")  # noqa: B009 - not part of the protocol
+    await aclose()
 
 
 async def test_what_was_ordered_can_be_asked_for(hermes: Hermes) -> None:

@@ -18,7 +18,9 @@ from tests.support.views import NOW, approval, delivery, message, platform, sess
 
 _NAMES = ("ana", "bo", "cy")
 _STEPS = st.lists(
-    st.tuples(st.sampled_from(("session", "live", "approval", "delivery", "platform")), st.integers(0, 2), st.integers(0, 5)),
+    st.tuples(
+        st.sampled_from(("session", "live", "approval", "delivery", "platform")), st.integers(0, 2), st.integers(0, 5)
+    ),
     max_size=40,
 )
 

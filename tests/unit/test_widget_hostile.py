@@ -131,7 +131,7 @@ async def test_hostile_text_is_shown_as_text(name: str, size: tuple[int, int], b
     async with bench(widget).run_test(size=size) as pilot:
         await pilot.pause()
         _assert_harmless(pilot.app)
-        if size[0] >= 80 and name in {"transcript", "log", "fields"}:
+        if size[0] >= 80 and name in {"log", "fields"}:
             assert "[red]not markup" in "".join(screen_lines(pilot.app))
 
 

@@ -258,3 +258,18 @@ def test_a_huge_entry_is_cut_and_says_so() -> None:
     """A text of megabytes does not hold the screen up."""
     lines = body(TranscriptItem("x", None, "", "plain", "y" * (TEXT_LIMIT + 1234)), 70, is_folded=False)
     assert lines[-1] == "(1,234 more characters are not shown here)"
+
+
+async def test_the_scroll_bar_takes_its_cell_before_lines_are_wrapped() -> None:
+    """No line loses its last letter when the bar appears."""
+    view = TranscriptView(id="t")
+    async with Watched(view).run_test(size=(80, 12)) as pilot:
+        view.set_lines([_item(1, "x" * 300)])
+        await pilot.pause()
+        view.append([_item(number, "x" * 300) for number in range(2, 9)])
+        await pilot.pause()
+        await pilot.pause()
+        lines = screen_lines(pilot.app)
+        assert view.show_vertical_scrollbar
+        assert all("\N{HORIZONTAL ELLIPSIS}" not in line for line in lines)
+        assert lines[0][17:79] == "x" * 62
