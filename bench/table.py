@@ -16,6 +16,7 @@ from bench.pseudo_terminal import Program
 from bench.report import Figure, median
 
 ROWS, FIRST_ROW = 40, 4
+ORDERS = ("wait", "id", "agent", "who", "platform")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 

@@ -15,16 +15,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | No
     widths = [max(cell_width(row[place]) for row in cells) for place in range(len(head))]
     if width is not None:
         _shrink(widths, width - len(GAP) * (len(widths) - 1))
-    return [GAP.join(_padded(cell, size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in cells]
+    lines = [GAP.join(_padded(cell, size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return lines if width is None else [cut(line, width) for line in lines]
 
 
 def _shrink(widths: list[int], room: int) -> None:
     """Take from the widest column until all fit, or none can give."""
     while sum(widths) > room and (widest := max(widths)) > _LEAST_WIDTH:
-        place = widths.index(widest)
-        others = [size for size in widths if size < widest]
-        floor = max([_LEAST_WIDTH, *others])
-        widths[place] = max(floor if floor < widest else widest - 1, widest - (sum(widths) - room))
+        widths[widths.index(widest)] = widest - 1
 
 
 def _padded(text: str, width: int) -> str:

@@ -126,7 +126,7 @@ class ScrolledLines(ScrolledSurface):
 
     def render_line(self, y: int) -> Strip:
         """One line."""
-        width, index = self.size.width, y + self.scroll_offset.y
+        width, index = self.drawn_width(), y + self.scroll_offset.y
         laid = self._lay_out(width)
         text, tone = laid[index] if index < len(laid) else ("", "plain")
         return self.draw([(text, self.palette.style(tone))], width)

@@ -86,7 +86,7 @@ class FieldPane(ScrolledSurface):
 
     def render_line(self, y: int) -> Strip:
         """One line: a heading, or label and value."""
-        width, index = self.size.width, y + self.scroll_offset.y
+        width, index = self.drawn_width(), y + self.scroll_offset.y
         if index >= len(self._laid):
             return self.draw((), width)
         label, value, tone = self._laid[index]

@@ -98,6 +98,7 @@ class ScrolledSurface(Surface, ScrollView, can_focus=True):
     """
 
     WHEEL_LINES = 3
+    _drawn_width = -1
 
     @property
     def size(self) -> Size:
@@ -110,9 +111,13 @@ class ScrolledSurface(Surface, ScrollView, can_focus=True):
         if getattr(app_of(self), "use_ascii", False):
             self.styles.scrollbar_size_vertical = 0
 
-    def watch_show_vertical_scrollbar(self) -> None:
-        """The scroll bar takes a cell, of which Textual sends no Resize."""
-        self.call_after_refresh(self.width_changed)
+    def drawn_width(self) -> int:
+        """The cells of a line. Textual sends no Resize when the scroll bar takes one: drawing notices it."""
+        width = self.size.width
+        if width != self._drawn_width:
+            self._drawn_width = width
+            self.call_later(self.width_changed)
+        return width
 
     def width_changed(self) -> None:
         """Called when there may be more or fewer cells for text than before."""

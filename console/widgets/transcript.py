@@ -304,7 +304,7 @@ class TranscriptView(ScrolledSurface):
 
     def render_line(self, y: int) -> Strip:
         """One line of an entry, of the growing answer, or nothing."""
-        width, place = self.size.width, y + self.scroll_offset.y
+        width, place = self.drawn_width(), y + self.scroll_offset.y
         if not self._entries.items and not self._live_lines:
             return self.draw_emptiness(self._empty_text, y)
         index, inside = self._entries.heights.find(place)

@@ -41,6 +41,7 @@ class _Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 
     def isatty(self) -> bool:
+        """Yes."""
         return True
 
 
@@ -54,32 +55,40 @@ class FakeDoors:
         self.code = 0
 
     def default_home(self) -> Path:
+        """The home of the test."""
         return self.home
 
     async def attach(self, home: Path) -> Hermes:
+        """Over the socket in the home."""
         return await RemoteHermes.connect(home / "core.sock", SystemClock())
 
     def serve(self, home: Path, on_ready: Callable[[HealthView], None]) -> int:
+        """Nothing is served; the call is recorded."""
         self.opened.append(("serve", home))
         on_ready(health(home=str(home)))
         return self.code
 
     def screen(self, home: Path, *, is_embedded: bool, read_only: bool, demo: bool) -> int:
+        """No screen is opened; the call is recorded."""
         self.opened.append(("screen", home))
         self.flags = {"is_embedded": is_embedded, "read_only": read_only, "demo": demo, "home_is_there": home.exists()}
         return self.code
 
     def leave_screen(self) -> None:
+        """Recorded."""
         self.opened.append(("left", self.home))
 
     def prepare_demo(self, home: Path) -> None:
+        """An empty home."""
         home.mkdir()
         self.opened.append(("demo", home))
 
     def read_config(self, home: Path) -> ConfigView:
+        """The file of the home, without the environment."""
         return load(home, {}).view()
 
     def config_errors(self, home: Path) -> Sequence[HermesError]:
+        """The same."""
         return check(home, {})[1]
 
 
