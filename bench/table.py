@@ -4,7 +4,6 @@ Times are from the key to the output that shows its effect. CPU is that of the s
 system before and after ten seconds: the load under it runs on another thread and is not counted.
 """
 
-import os
 import re
 import tempfile
 import time
@@ -17,13 +16,12 @@ from bench.report import Figure, median
 
 ROWS, FIRST_ROW = 40, 4
 ORDERS = ("wait", "id", "agent", "who", "platform")
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def screen_cpu_s(pid: int) -> float:
     """Seconds of CPU that the main thread of the program has used; its thread id is the pid."""
-    fields = Path(f"/proc/{pid}/task/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    nanoseconds = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text(encoding="ascii").split()[0]
+    return int(nanoseconds) / 1e9
 
 
 def cpu_share(program: Program, seconds: float) -> float:

@@ -109,32 +109,23 @@ def _own_streams(environ: Mapping[str, str]) -> Streams:
 def _carried_out(args: argparse.Namespace, doors: Doors, streams: Streams) -> int:
     home = Path(args.home).expanduser() if args.home else doors.default_home()
     called = (args.noun, args.verb)
+    if args.noun == "config":
+        return _config(home, doors, streams, args)
     if called in VERBS:
         return asyncio.run(perform(VERBS[called], args, home, doors, streams))
-    match called:
-        case ("serve", _):
+    match args.noun:
+        case "serve":
             return doors.serve(home, lambda health: _is_ready(health, streams, as_json=args.json))
-        case ("config", "path"):
-            return _config_path(home / _CONFIG_NAME, streams, as_json=args.json)
-        case ("config", _):
-            return _config_check(home, doors, streams, as_json=args.json)
-        case ("demo", _):
+        case "demo":
             return _demo(doors, streams, args)
-        case (noun, _):
+        case noun:
             _need_terminal(streams)
             return doors.screen(home, is_embedded=noun != "attach", read_only=args.read_only, demo=False)
 
 
 async def perform(verb: Verb, args: argparse.Namespace, home: Path, doors: Doors, streams: Streams) -> int:
     """Carry out a verb on the core that runs on a home. Raises HermesError."""
-    try:
-        hermes = await doors.attach(home)
-    except Unavailable:
-        if (verb.noun, verb.verb) != ("config", "show"):
-            raise
-        streams.narrate("no core runs; this is what one would read now")
-        _config_show(doors.read_config(home), args, streams)
-        return Exit.OK
+    hermes = await doors.attach(home)
     try:
         return await verb.run(Call(hermes, args, streams, operator())) or Exit.OK
     finally:
@@ -171,12 +162,29 @@ def _is_ready(health: HealthView, streams: Streams, *, as_json: bool) -> None:
     streams.narrate("stop it with ctrl+c, or: hermes-console core stop")
 
 
-def _config_show(view: ConfigView, args: argparse.Namespace, streams: Streams) -> None:
+def _config(home: Path, doors: Doors, streams: Streams, args: argparse.Namespace) -> int:
+    match args.verb:
+        case "path":
+            return _config_path(home / _CONFIG_NAME, streams, as_json=args.json)
+        case "check":
+            return _config_check(home, doors, streams, as_json=args.json)
+        case _:
+            return _config_show(home, doors, streams, args)
+
+
+def _config_show(home: Path, doors: Doors, streams: Streams, args: argparse.Namespace) -> int:
+    """What the core that runs has in force; where none runs, what one would read now."""
+    try:
+        return asyncio.run(perform(VERBS["config", "show"], args, home, doors, streams))
+    except Unavailable:
+        view = doors.read_config(home)
+    streams.narrate("no core runs; this is what one would read now")
     if args.json:
         streams.write(encode(view).decode())
     else:
         for line in system.config_lines(view, None if args.plain else streams.width):
             streams.write(line)
+    return Exit.OK
 
 
 def _config_path(file: Path, streams: Streams, *, as_json: bool) -> int:

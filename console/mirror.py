@@ -9,6 +9,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+from console.changes import Changes
 from console.event_line import EventLine, event_line
 from console.session_index import SessionIndex, since
 from console.watched import WatchedSession
@@ -26,32 +27,6 @@ EVENT_LIMIT = 100_000
 _DECIDED_LIMIT = 500
 _GONE_LIMIT = 20_000
 _ENDED = frozenset({DeliveryState.SENT})
-
-
-class Changes:
-    """What changed since somebody last looked, by noun."""
-
-    def __init__(self) -> None:
-        self.sessions: set[str] = set()
-        self.approvals: set[str] = set()
-        self.deliveries: set[str] = set()
-        self.platforms: set[str] = set()
-        self.event_count = 0
-        self.has_health = False
-        self.has_watched = False
-        self.is_whole = False
-
-    def __bool__(self) -> bool:
-        return bool(
-            self.is_whole
-            or self.sessions
-            or self.approvals
-            or self.deliveries
-            or self.platforms
-            or self.event_count
-            or self.has_health
-            or self.has_watched
-        )
 
 
 class Mirror:

@@ -9,13 +9,13 @@ from textual.geometry import Size
 
 from console.actions import Action
 from console.acts import Acts
+from console.changes import Changes
 from console.core_link import CoreLink
 from console.desk import LEAST_COLUMNS, LEAST_ROWS, DeskScreen
 from console.header import head_parts, live_part
 from console.hints import hints_for
 from console.keymap import Keymap
 from console.leaving import Leaving
-from console.mirror import Changes
 from console.navigator import Navigator
 from console.notices import failure_fields, size_fields
 from console.options import ConsoleOptions

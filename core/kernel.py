@@ -39,11 +39,11 @@ from core.settings import Settings
 from core.store import open_store
 from core.store.base import Put, Store
 from core.supervisor import Supervisor
+from core.upkeep import Upkeep
 from core.vault import Vault
 
 _BOOT_KEY = "meta/boot"
 _STOP_LIMIT_S = 5.0
-_TRIM_EVERY_S = 60.0
 
 
 class Boot(msgspec.Struct, frozen=True):
@@ -315,7 +315,11 @@ class Kernel:
         put = Put(_BOOT_KEY, msgspec.json.encode(self._boot))
         await self.journal.commit([put], [("core", event)], actor=SYSTEM)
         self.supervisor.start("loop lag", self._lag.run)
-        self.supervisor.start("journal trim", self._trim)
+        upkeep = Upkeep(
+            store=self._store, journal=self.journal, clock=self._clock, journal_keep=self.settings.core.journal_keep
+        )
+        self.supervisor.start("journal trim", upkeep.trim)
+        self.supervisor.start("store probe", upkeep.probe)
         await self._open_http()
         await self.platforms.start()
         await self._restart.resume()
@@ -329,9 +333,6 @@ class Kernel:
             self._http_problem = f"no HTTP endpoint: {error.message}"
             await self.journal.commit([], [("core", AlarmRaised(what="http", error=error.message))])
             return
-        self.supervisor.start("http", self._serve_http)
-
-    async def _serve_http(self) -> None:
         from core.http.probes import HEALTH_PATH, METRICS_PATH, probes_app
 
         app = probes_app(
@@ -342,12 +343,7 @@ class Kernel:
         )
         self.http.mount(HEALTH_PATH, app)
         self.http.mount(METRICS_PATH, app)
-        await self.http.run()
-
-    async def _trim(self) -> None:
-        while True:
-            await self._clock.sleep(_TRIM_EVERY_S)
-            await self._store.trim(self.settings.core.journal_keep)
+        self.supervisor.start("http", self.http.run)
 
     async def _shutdown(self, command: Shutdown, _actor: Actor) -> ShutdownReceipt:
         _, queued, running = self._inspection.counts()

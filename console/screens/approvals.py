@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from console import text
+from console.changes import Changes
 from console.glyphs import badge
-from console.mirror import Changes
 from console.screens.base import ListView, Target, gone_row, matches, version
 from console.session_facts import Fact, approval_facts
 from console.widgets.badge import badge_cell

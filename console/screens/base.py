@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from console import text
+from console.changes import Changes
 from console.feed import Feed
-from console.mirror import Changes, Mirror
+from console.mirror import Mirror
 from console.vitals import Rates, Vitals
 from console.widgets.event_log import EventLog
 from console.widgets.fields import Field, FieldPane

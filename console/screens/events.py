@@ -1,8 +1,8 @@
 """The journal as it grows: filter, follow, older pages, and the way to what a line is about."""
 
 from console import text
+from console.changes import Changes
 from console.event_line import EventLine
-from console.mirror import Changes
 from console.screens.base import Stage, Target, View
 from console.widgets.event_log import LogLine
 from console.widgets.status_bar import Part

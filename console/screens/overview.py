@@ -1,8 +1,8 @@
 """The first page: what needs you, whether the system is well, and what happened while nobody looked."""
 
 from console import text
+from console.changes import Changes
 from console.glyphs import tone_badge
-from console.mirror import Changes
 from console.needs import Need, needs
 from console.screens.base import ListView, Stage, Target, gone_row, version
 from console.screens.empty import first_step_fields

@@ -1,7 +1,7 @@
 """What the console itself costs, and the parts of the core with their restarts."""
 
 from console import text
-from console.mirror import Changes
+from console.changes import Changes
 from console.screens.base import Stage, View
 from console.screens.system_facts import core_facts
 from console.widgets.fields import Field

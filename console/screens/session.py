@@ -3,9 +3,9 @@
 from typing import ClassVar
 
 from console import text
+from console.changes import Changes
 from console.event_line import event_line
 from console.glyphs import badge
-from console.mirror import Changes
 from console.screens.base import Rows, Stage, Target, View, gone_row, version
 from console.screens.events import log_line
 from console.screens.raw import raw_fields

@@ -6,8 +6,8 @@ from typing import ClassVar
 import msgspec
 
 from console import text
+from console.changes import Changes
 from console.glyphs import badge
-from console.mirror import Changes
 from console.screens.base import ListView, Stage, Target, gone_row, version
 from console.screens.empty import first_steps
 from console.session_facts import Fact, approval_facts, peek

@@ -1,6 +1,7 @@
 """The command line as a tree of nouns and verbs, made from the table of verbs."""
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,8 @@ class _Version(argparse.Action):
             found = version("hermes-console")
         except PackageNotFoundError:
             found = "not installed"
-        parser.exit(0, f"hermes-console {found}\n")
+        sys.stdout.write(f"hermes-console {found}\n")
+        parser.exit(0)
 
 
 def parsed(argv: Sequence[str], verbs: Mapping[tuple[str, str], Verb]) -> argparse.Namespace:

@@ -312,16 +312,19 @@ class _Subscription:
 
     def end(self, error: HermesError) -> None:
         self._error = error
+        if isinstance(error, Lagged):
+            self._replayed.clear()
+            self._waiting.clear()
         self._ready.set()
 
     async def next_record(self) -> Record:
         while True:
-            if self._error is not None:
-                raise self._error
             if self._replayed:
                 return self._replayed.popleft()
             if self._waiting:
                 return self._waiting.popleft()
+            if self._error is not None:
+                raise self._error
             self._ready.clear()
             await self._ready.wait()
 

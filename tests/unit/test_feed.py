@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Self
 
 import pytest
 
@@ -34,14 +35,14 @@ class Pump:
     async def until(self, holds: Callable[[], bool]) -> None:
         """Let the loop turn until it holds."""
         async with asyncio.timeout(10):
-            while not holds():
+            while not holds():  # noqa: ASYNC110 - what is waited for has no event of its own
                 await asyncio.sleep(0)
 
     async def live(self) -> None:
         """Until all pages came and the stream is read."""
         await self.until(lambda: self.feed.line.state is LineState.LIVE and self.hermes.subscriber_count == 1)
 
-    async def __aenter__(self) -> "Pump":
+    async def __aenter__(self) -> Self:
         self._running = asyncio.create_task(self.feed.run())
         return self
 

@@ -92,9 +92,6 @@ def test_following_prints_what_comes_until_the_core_goes(shell: Shell) -> None:
         shell.fake.emit(SessionOpened(session=session("cy")))
         shell.fake.lose()
 
-    class Late(FakeHermes):
-        pass
-
     subscribe = shell.fake.subscribe
 
     def subscribed(*, after: Seq) -> object:
@@ -240,19 +237,20 @@ def test_the_core_is_stopped_and_its_end_awaited(shell: Shell) -> None:
 
 async def test_the_end_of_a_process_is_an_event() -> None:
     """A process that ends is noticed at once; one that goes on is not waited for beyond the limit."""
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1, stderr=-3)
     assert not await ended(child.pid, 0.01)
     assert child.stdin is not None
     child.stdin.close()
     assert await ended(child.pid, 30)
-    child.wait()
+    await child.wait()
     assert await ended(2**22 + 7, 0.01)
 
 
 def test_a_closed_pipe_ends_quietly(home: Path) -> None:
     """Whoever reads may leave: exit code 0 and no traceback."""
     script = (
-        "import sys; from pathlib import Path; from console import headless; from tests.support.shell import FakeDoors\n"
+        "import sys; from pathlib import Path; from console import headless\n"
+        "from tests.support.shell import FakeDoors\n"
         f"sys.exit(headless.main(['config', 'show'], FakeDoors(Path({str(home)!r}))))"
     )
     reader, writer = os.pipe()

@@ -1,0 +1,27 @@
+"""What changed since the screen last looked, by noun (pure)."""
+
+
+class Changes:
+    """What changed since somebody last looked, by noun."""
+
+    def __init__(self) -> None:
+        self.sessions: set[str] = set()
+        self.approvals: set[str] = set()
+        self.deliveries: set[str] = set()
+        self.platforms: set[str] = set()
+        self.event_count = 0
+        self.has_health = False
+        self.has_watched = False
+        self.is_whole = False
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.is_whole
+            or self.sessions
+            or self.approvals
+            or self.deliveries
+            or self.platforms
+            or self.event_count
+            or self.has_health
+            or self.has_watched
+        )
