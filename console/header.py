@@ -59,6 +59,9 @@ def head_parts(stage: Stage, *, read_only: bool, is_demo: bool) -> tuple[list[Pa
     if read_only:
         left.append(("read-only", "needs"))
     left.append(core_part(stage))
+    if stage.feed is not None and stage.feed.line.state is LineState.RECONNECTING:
+        # What is said about the loss needs the room, and carries a time of its own.
+        return left, _waiting(mirror)
     key_s = stage.vitals.keys.quantile(0.99)
     if key_s is not None:
         left.append((f"ui {key_s * 1000:.0f} ms", "quiet"))
@@ -66,6 +69,10 @@ def head_parts(stage: Stage, *, read_only: bool, is_demo: bool) -> tuple[list[Pa
         left.append((f"{stage.vitals.dropped_frames} frames dropped", "needs"))
     at = mirror.core_wall(stage.now())
     right: list[Part] = [] if at is None else [(text.clock_time(at, show_offset=stage.is_wide), "quiet")]
+    return left, [*_waiting(mirror), *right]
+
+
+def _waiting(mirror: Mirror) -> list[Part]:
     counts = mirror.counts
     waiting = len(mirror.open_approvals)
     facts: list[Part] = []
@@ -73,7 +80,7 @@ def head_parts(stage: Stage, *, read_only: bool, is_demo: bool) -> tuple[list[Pa
         facts.append((f"{waiting} to decide", "needs"))
     if counts["failed"]:
         facts.append((f"{text.count(counts['failed'])} failed", "failing"))
-    return left, [*facts, *right]
+    return facts
 
 
 def live_part(stage: Stage, *, paused: int | None) -> Part:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -158,7 +159,8 @@ def _is_ready(health: HealthView, streams: Streams, *, as_json: bool) -> None:
         streams.narrate(f"problem: {problem}")
     if health.http_url:
         streams.narrate(f"listens at {health.http_url}; try:")
-        streams.narrate(f"  curl -H \"Authorization: Bearer $(cat '{health.key_file}')\" {health.http_url}/v1/models")
+        key = f"$(cat {shlex.quote(health.key_file)})"
+        streams.narrate(f'  curl -H "Authorization: Bearer {key}" {health.http_url}/v1/models')
     streams.narrate("stop it with ctrl+c, or: hermes-console core stop")
 
 

@@ -69,7 +69,8 @@ class Leaving:
         """Leave, after asking where that would stop something."""
         options = self._host.options
         if not options.is_embedded or self._host.failure is not None:
-            self.leave(stop=not options.is_embedded)
+            # There is no core in this process that could be left running.
+            self.leave(stop=True)
             return
         wish: str = options.on_quit
         if wish == "ask":

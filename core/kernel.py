@@ -18,6 +18,7 @@ from core.api.system import AlarmRaised, CoreStarted, ServiceView, Shutdown, Shu
 from core.clock import Clock, SystemClock, mark
 from core.config import Config
 from core.gateway.deliveries import Deliveries
+from core.gateway.forgetting import Forgetting
 from core.gateway.inbox import GatewayInbox
 from core.gateway.inspection import Inspection
 from core.gateway.lanes import Lanes
@@ -320,6 +321,8 @@ class Kernel:
         )
         self.supervisor.start("journal trim", upkeep.trim)
         self.supervisor.start("store probe", upkeep.probe)
+        forgetting = Forgetting(store=self._store, journal=self.journal, clock=self._clock)
+        self.supervisor.start("message ids", forgetting.run)
         await self._open_http()
         await self.platforms.start()
         await self._restart.resume()

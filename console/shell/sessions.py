@@ -248,7 +248,7 @@ async def _sent(call: Call, command: SendMessage | OpenSession) -> int | None:
         if call.is_json:
             call.give(receipt, list)
         else:
-            call.narrate(" ".join(_receipt(receipt)))
+            call.narrate(f"{receipt.message_id} is stored for {receipt.session_id}; {receipt.position} before it")
         return await wait_for_answer(call, receipt, after=seq, limit_s=call.args.timeout)
     receipt = await call.execute(command)
     call.give(receipt, lambda: _receipt(receipt))

@@ -67,8 +67,7 @@ class ConfirmScreen(Dialog[bool]):
 
     def keys(self) -> str:
         """Which keys do what."""
-        typed = f" (when {self._typed} is typed)" if self._typed is not None else ""
-        return f"tab next   left right choose   enter press: {self._verb}{typed} or cancel   esc cancel"
+        return "tab next   left right choose   enter press   esc cancel"
 
     def on_mount(self) -> None:
         """The yes is off until the text is typed."""
@@ -125,12 +124,8 @@ class QuitScreen(Dialog[QuitChoice | None]):
         """What goes on, what would be stopped, the buttons."""
         lines: list[tuple[str, str]] = []
         if self._may_leave:
-            lines.append(
-                ("leave running   the core goes on without a screen; hermes-console attach comes back", "plain")
-            )
-        lines.append(
-            ("drain and stop  takes nothing in, lets runs end, keeps what is queued for the next start", "plain")
-        )
+            lines.append(("leave running   the core goes on without a screen until you come back", "plain"))
+        lines.append(("drain and stop  lets runs end; what is queued waits for the next start", "plain"))
         yield Lines(lines)
         if self._busy:
             yield Lines([("", "plain"), ("busy now:", "quiet"), *((f"- {text}", "needs") for text in self._busy)])

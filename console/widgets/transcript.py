@@ -191,6 +191,7 @@ class TranscriptView(ScrolledSurface):
             self._set_extent()
             if not self._follows:
                 self.jump_to(self._entries.heights.top(first))
+            self.refresh()
         self._settle()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:

@@ -26,7 +26,7 @@ from core.api.transcripts import EntryKind, ReadTranscript
 from core.connect import open_embedded
 
 ANA = Actor(ActorKind.OPERATOR, "ana")
-CONFIG = "http: {enabled: false}\nagents:\n  main: {runner: scripted, pace: 0}\n"
+CONFIG = "http: {enabled: false}\nplatforms:\n  local: {kind: loopback}\nagents:\n  main: {runner: scripted, pace: 0}\n"
 
 
 @pytest.fixture

@@ -25,7 +25,21 @@ from core.api.sessions import SessionState
 from core.api.transcripts import EntryKind
 from tests.support.fake_hermes import FakeHermes
 from tests.support.screens import screen_text
-from tests.support.views import NOW, ago, answer, approval, delivery, entry, health, message, outcome, platform, profile, run, session
+from tests.support.views import (
+    NOW,
+    ago,
+    answer,
+    approval,
+    delivery,
+    entry,
+    health,
+    message,
+    outcome,
+    platform,
+    profile,
+    run,
+    session,
+)
 
 GOLDEN = Path(__file__).parent / "golden_screens"
 SIZES = ((80, 24), (140, 40))
@@ -147,7 +161,9 @@ def busy() -> FakeHermes:
         "discord:channel:55",
         state=SessionState.FAILED,
         title="#dev",
-        last_outcome=outcome(stop=Stop.ERROR, answered=False, error="provider answered 529: overloaded", ended=ago(200)),
+        last_outcome=outcome(
+            stop=Stop.ERROR, answered=False, error="provider answered 529: overloaded", ended=ago(200)
+        ),
     )
     queued = session("slack:channel:C02", state=SessionState.QUEUED, queue_depth=1, queue_head=ago(9), title="#pay-ops")
     idle = [session(f"local:dm:p{nth}", last_outcome=outcome(ended=ago(300 + nth))) for nth in range(5)]
@@ -175,7 +191,9 @@ def busy() -> FakeHermes:
             delivery("d15"),
         ],
         platforms=[
-            platform("discord", kind="discord", state=PlatformState.DOWN, last_error="403 Missing Access", since=ago(90)),
+            platform(
+                "discord", kind="discord", state=PlatformState.DOWN, last_error="403 Missing Access", since=ago(90)
+            ),
             platform("local"),
             platform("telegram", kind="telegram", inbound=ago(2), outbound_ack=ago(4), inbound_count=1204),
         ],
@@ -186,6 +204,7 @@ def busy() -> FakeHermes:
     )
     hermes.emit(sessions.SessionOpened(session=waiting), at=NOW.at - 500)
     hermes.emit(sessions.MessageQueued(session=waiting, message=messages[0]), at=NOW.at - 30)
+    hermes.messages = messages
     assert failed.last_outcome is not None
     hermes.emit(sessions.RunEnded(session=failed, outcome=failed.last_outcome, entries=()), at=NOW.at - 200)
     return hermes
@@ -313,7 +332,12 @@ def hostile() -> FakeHermes:
         queue_depth=1,
         queue_head=ago(3),
     )
-    other = session("local:dm:bo", state=SessionState.FAILED, title=HOSTILE, last_outcome=outcome(stop=Stop.ERROR, answered=False, error=HOSTILE))
+    other = session(
+        "local:dm:bo",
+        state=SessionState.FAILED,
+        title=HOSTILE,
+        last_outcome=outcome(stop=Stop.ERROR, answered=False, error=HOSTILE),
+    )
     tool = ToolCall(id="t1", title=HOSTILE, input=HOSTILE, output=HOSTILE, status=ToolStatus.FAILED)
     hermes = FakeHermes(
         sessions=[view, other],
@@ -321,7 +345,9 @@ def hostile() -> FakeHermes:
         deliveries=[delivery("d1", text=HOSTILE, error=HOSTILE, state=DeliveryState.DEAD)],
         platforms=[platform("local", state=PlatformState.DOWN, last_error=HOSTILE, address=HOSTILE)],
         messages=[message(HOSTILE, sender=HOSTILE)],
-        entries={RUNNING: [entry(HOSTILE, author=HOSTILE), entry("", id=EntryId("e2"), kind=EntryKind.TOOL, tool=tool)]},
+        entries={
+            RUNNING: [entry(HOSTILE, author=HOSTILE), entry("", id=EntryId("e2"), kind=EntryKind.TOOL, tool=tool)]
+        },
         health_view=health(problems=(HOSTILE,)),
     )
     hermes.emit(sessions.MessageQueued(session=view, message=message(HOSTILE, sender=HOSTILE)), subject=HOSTILE)
@@ -329,7 +355,9 @@ def hostile() -> FakeHermes:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("keys", [*VIEWS.values(), ("3", "A"), ("2", "I"), ("2", "X"), ("2", "R"), ("4", "X"), ("q",), ("ctrl+p",)], ids=str)
+@pytest.mark.parametrize(
+    "keys", [*VIEWS.values(), ("3", "A"), ("2", "I"), ("2", "X"), ("2", "R"), ("4", "X"), ("q",), ("ctrl+p",)], ids=str
+)
 async def test_text_from_outside_is_never_markup_and_never_reaches_the_terminal_raw(
     keys: tuple[str, ...], size: tuple[int, int]
 ):
@@ -338,10 +366,12 @@ async def test_text_from_outside_is_never_markup_and_never_reaches_the_terminal_
         await seen.press(*keys)
         shown = screen_text(seen.app)
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
-        assert "EVIL" not in shown or "<ESC>" in shown
+        assert "EVIL" not in shown or "<ESC>" in shown or "\\u001b" in shown
 
 
-@pytest.mark.parametrize("dialog", [("2", "I"), ("2", "X"), ("2", "R"), ("3", "A"), ("1", "N"), ("4", "R"), ("1", "q")], ids=str)
+@pytest.mark.parametrize(
+    "dialog", [("2", "I"), ("2", "X"), ("2", "R"), ("3", "A"), ("1", "N"), ("4", "R"), ("1", "q")], ids=str
+)
 async def test_the_focus_comes_back_after_a_dialog(dialog: tuple[str, ...]):
     """Esc closes it, nothing was sent, and the keys go where they went before."""
     async with desk(busy()) as seen:
@@ -398,8 +428,10 @@ async def test_an_interrupt_names_what_is_lost_and_the_run_that_was_seen():
     async with desk(hermes) as seen:
         await seen.press("2", "X")
         assert "2 queued messages stay" in seen.text
-        await seen.press("tab", "right", "enter")
-        assert [command.run_id for command in hermes.commands if isinstance(command, sessions.InterruptSession)] == ["run-77"]
+        await seen.press("right", "enter")
+        assert [command.run_id for command in hermes.commands if isinstance(command, sessions.InterruptSession)] == [
+            "run-77"
+        ]
         assert "released" in seen.text
 
 
@@ -448,7 +480,7 @@ async def test_a_queued_message_is_dropped_from_the_inputs():
     async with desk(hermes) as seen:
         await seen.press("2", "enter", "3", "G", "D")
         assert "are you stuck?" in seen.text
-        await seen.press("tab", "right", "enter")
+        await seen.press("right", "enter")
         dropped = [command for command in hermes.commands if isinstance(command, sessions.DropMessage)]
         assert [command.message_id for command in dropped] == ["m2"]
 
@@ -458,7 +490,7 @@ async def test_a_delivery_is_tried_again_or_dropped_after_a_yes(key: str, kind: 
     """The dead one is the first in the list."""
     hermes = busy()
     async with desk(hermes) as seen:
-        await seen.press("4", key, *(("tab",) if key == "X" else ()), "right", "enter")
+        await seen.press("4", key, "right", "enter")
         assert [type(command) for command in hermes.commands] == [kind]
 
 
@@ -552,7 +584,7 @@ async def test_leaving_an_attached_console_asks_nothing():
     async with desk(busy(), is_embedded=False) as seen:
         await seen.press("q")
     assert seen.app.return_value is not None
-    assert seen.app.return_value.keep_core
+    assert not seen.app.return_value.keep_core
 
 
 async def test_a_command_that_is_not_known_says_what_is_nearest():
@@ -606,9 +638,7 @@ async def test_an_answer_is_seen_while_it_is_written():
     async with desk(hermes) as seen:
         await seen.say(f"session {RUNNING}")
         for offset, words in ((0, "The answer "), (11, "is 42.")):
-            event = sessions.RunOutput(
-                session_id=session(RUNNING).id, run_id=RunId("run-1"), offset=offset, text=words
-            )
+            event = sessions.RunOutput(session_id=session(RUNNING).id, run_id=RunId("run-1"), offset=offset, text=words)
             hermes.emit(event, durable=False)
         await seen.settle()
         assert "The answer is 42." in seen.text
