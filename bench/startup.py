@@ -14,7 +14,7 @@ from bench.report import Figure, median
 
 EMPTY_APP = str(Path(__file__).with_name("empty_app.py"))
 CONSOLE = [str(Path(sys.executable).with_name("hermes-console"))]
-KEY_EVERY_S = 0.02
+KEY_EVERY_S, DEADLINE_S = 0.02, 30.0
 _CONFIG = "http: {port: 0}\nconsole: {on_quit: stop}\n"
 
 
@@ -56,9 +56,10 @@ def start_s(
     program = Program(argv, home, named=named)
     try:
         painted = program.until(first) - program.began
-        text = ""
-        pressed = float("-inf")
+        text, pressed, now = "", float("-inf"), program.began
         while not answered(text):
+            if program.elapsed_s() > DEADLINE_S:
+                raise TimeoutError(f"no answer to {key!r}; last: {text[-600:]!r}")
             if program.elapsed_s() - pressed > KEY_EVERY_S:
                 program.press(key)
                 pressed = program.elapsed_s()

@@ -95,6 +95,8 @@ class DeskScreen(Screen[None]):
         self.fields = FieldPane(id="fields", label_width=13)
         self.page = FieldPane(id="page", label_width=0)
         self.detail = FieldPane(id="detail", label_width=11)
+        primary = Vertical(self.table, self.transcript, self.event_log, self.fields, self.page, id="primary")
+        self.main = Container(primary, self.detail, id="main")
         self.notice = FieldPane(id="notice", label_width=10)
         self.result = StatusBar(id="result")
         self.command = CommandInput(id="command", suggester=_Completion(self), compact=True)
@@ -111,14 +113,7 @@ class DeskScreen(Screen[None]):
         yield self.head
         yield self.crumb
         yield from self.extra
-        with Container(id="main"):
-            with Vertical(id="primary"):
-                yield self.table
-                yield self.transcript
-                yield self.event_log
-                yield self.fields
-                yield self.page
-            yield self.detail
+        yield self.main
         yield self.notice
         yield self.result
         yield self.asking
@@ -153,7 +148,7 @@ class DeskScreen(Screen[None]):
         """Show and hide panes, give them heights."""
         view, size = self._view, app_of(self).size
         is_wide = size.width >= WIDE_COLUMNS
-        main = self.query_one("#main", Container)
+        main = self.main
         main.display = not self.is_noticing
         self.notice.display = self.is_noticing
         if view is None or self.is_noticing:

@@ -84,8 +84,8 @@ def frame_lines(frame: str, width: int, rule: str = "-") -> list[str]:
     decisions = f"{counts['approvals']:,} decisions open " if counts.get("approvals") else ""
     right = decisions + _as_of(frame)
     lines = [
-        "HERMES  starting...",
-        "overview" + right.rjust(max(0, width - len("overview"))),
+        " HERMES  starting...",
+        " overview" + right.rjust(max(0, width - len(" overview "))) + " ",
         " NEEDS YOU   WHERE               SINCE WHAT",
         "",
         "  The core is starting.",

@@ -106,6 +106,8 @@ class Redraw:
         host.stage.rates.note(host.stage.mirror.totals)
         terminal = vitals_of(self._app)
         host.stage.vitals.read_terminal(terminal.bytes_written, terminal.dropped_frames, now)
+        if host.desk.is_noticing:
+            self.show_notice()
         if self.paused is None and host.link.failure is None:
             host.navigator.view.tick()
         if now - self._said_at > _SAY_S:

@@ -43,8 +43,12 @@ def stay(hermes: ThreadedHermes) -> int:
         raise TypeError("only an embedded core can stay")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     stopped = hermes.on_core(kernel.stopped.wait)
+
+    def stop(_number: int, _frame: object) -> None:
+        hermes.on_core(lambda: kernel.stop(kernel.settings.core.drain_s, "signal"))
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: hermes.on_core(lambda: kernel.stop(kernel.settings.core.drain_s, "signal")))
+        signal.signal(number, stop)
     stopped.result()
     hermes.stop()
     return 0

@@ -62,11 +62,14 @@ class Connection:
         """Serve. Raises nothing but cancellation: a caller's fault is the caller's."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                await self._greeting()
-                while self.wire.is_open and (received := await self._reader.read(_READ_BYTES)):
-                    for frame in self.wire.receive(received):
+                frames = await self._greeting()
+                while self.wire.is_open:
+                    for frame in frames:
                         self._take(frame, tasks)
                     await self._flush()
+                    if not (received := await self._reader.read(_READ_BYTES)):
+                        break
+                    frames = self.wire.receive(received)
                 self.wire.close()
                 for task in self._tasks():
                     task.cancel()
@@ -93,16 +96,17 @@ class Connection:
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [*self._requests.values(), *(task for _, task in self._subscriptions.values())]
 
-    async def _greeting(self) -> None:
+    async def _greeting(self) -> list[CallerFrame]:
+        """Welcome the caller; returns what it sent along with its Hello."""
+        frames: list[CallerFrame] = []
         try:
             async with asyncio.timeout(self._greeting_limit_s):
                 while self.wire.state is AttachState.HELLO and (received := await self._reader.read(_READ_BYTES)):
-                    early = self.wire.receive(received)
-                    if early:
-                        self.wire.close(Refused("a request came before the welcome", rule="hello"))
+                    frames = self.wire.receive(received)
         except TimeoutError:
             self.wire.reject(Refused("nobody said Hello in time", rule="hello"))
         await self._flush()
+        return frames
 
     def _take(self, frame: CallerFrame, tasks: asyncio.TaskGroup) -> None:
         match frame:

@@ -72,10 +72,11 @@ def _checked(tree: Tree, environ: Mapping[str, str], file: Path) -> tuple[Config
 
     def place(path: KeyPath) -> tuple[str, int | None]:
         for length in range(len(path), 0, -1):
-            if (name := variables.get(path[:length])) is not None:
-                return f"environment variable {name}", None
-            if (line := tree.lines.get(path[:length])) is not None:
+            if (line := tree.lines.get(path[:length])) is not None and path[:length] not in variables:
                 return FILE_NAME, line
+            for below, name in variables.items():
+                if below[:length] == path[:length]:
+                    return f"environment variable {name}", None
         return FILE_NAME, None
 
     found = shape.Check(place)

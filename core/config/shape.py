@@ -89,7 +89,7 @@ def hint_at(path: KeyPath, hint: Any) -> Any:
         found = [
             field.type for section in sections(hint) for field in msgspec.structs.fields(section) if field.name == name
         ]
-        if not found and not any(tag_field(section) == name for section in sections(hint)):
+        if not found and not (name and any(tag_field(section) == name for section in sections(hint))):
             return None
         hint = found[0] if found else str
     return hint

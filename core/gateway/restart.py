@@ -86,7 +86,7 @@ class Restart:
         while any(lane.guard.run_id for lane in lanes) and self._clock.monotonic() < deadline:
             await self._clock.sleep(_LOOK_S)
         left = [(lane, lane.guard.run_id) for lane in lanes if lane.guard.run_id is not None]
-        await asyncio.gather(*(self._park(lane, run_id) for lane, run_id in left if run_id is not None))
+        await asyncio.gather(*(self._park(lane, run_id) for lane, run_id in left))
         return len(left)
 
     async def _requeue(self, session_id: SessionId, found: list[Waiting], recovered: Recovered) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.shell import CONFIG, Shell, shell_for
 from tests.support.terminal import CONSOLE, ROOT, clean_environment
+from tests.support.typed_commands import CONFIG, Shell, shell_for
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.shell import CONFIG, read_json, shell_for
 from tests.support.terminal import CONSOLE, ROOT, Terminal, clean_environment
+from tests.support.typed_commands import CONFIG, read_json, shell_for
 
 pytestmark = pytest.mark.e2e
 

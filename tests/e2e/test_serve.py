@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.shell import Shell, read_json
 from tests.support.terminal import CONSOLE, Terminal, clean_environment
+from tests.support.typed_commands import Shell, read_json
 
 pytestmark = pytest.mark.e2e
 

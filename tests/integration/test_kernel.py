@@ -206,9 +206,6 @@ async def test_a_shell_on_the_socket_does_what_the_console_does(tmp_path: Path) 
     home = tmp_path / "home"
     async with core(home) as kernel:
         await _until(kernel, CoreStarted)
-        async with asyncio.timeout(20):
-            while not (home / "core.sock").exists():
-                await asyncio.sleep(0)
         remote = await attach(home)
         receipt = await remote.execute(OpenSession(platform=LOCAL, chat="desk", text="hi"), actor=OPERATOR)
         assert receipt.session_id == DESK

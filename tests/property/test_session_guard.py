@@ -39,6 +39,7 @@ class GuardHistory(RuleBasedStateMachine):
 
     @rule(mode=st.sampled_from(list(Mode)), can_steer=st.booleans())
     def message_arrives(self, mode: Mode, can_steer: bool) -> None:
+        """Any mode, with an agent that can be steered or not."""
         self.count += 1
         message_id = MessageId(f"m{self.count}")
         waiting = len(self.guard.queue)
@@ -58,6 +59,7 @@ class GuardHistory(RuleBasedStateMachine):
     @precondition(lambda self: may_begin(self.guard))
     @rule()
     def run_begins(self) -> None:
+        """The head of the queue takes the lane."""
         self.run_count += 1
         self.guard = begun(self.guard, RunId(f"r{self.run_count}"))
         self.taken += self.guard.running
@@ -65,10 +67,12 @@ class GuardHistory(RuleBasedStateMachine):
     @precondition(lambda self: self.guard.run_id is not None)
     @rule()
     def run_ends(self) -> None:
+        """The holder ends."""
         self.guard = ended(self.guard, self.guard.run_id)
 
     @rule()
     def a_late_end_changes_nothing(self) -> None:
+        """An end of a run that is long gone is refused."""
         before = self.guard
         with pytest.raises(ConflictError):
             ended(self.guard, RunId("long gone"))
@@ -77,11 +81,13 @@ class GuardHistory(RuleBasedStateMachine):
     @precondition(lambda self: self.guard.run_id is not None)
     @rule()
     def run_is_interrupted(self) -> None:
+        """The holder is told to stop."""
         self.guard = interrupted(self.guard)
 
     @precondition(lambda self: self.guard.state is GuardState.BUSY and self.guard.queue)
     @rule()
     def last_message_is_steered(self) -> None:
+        """The newest message goes into the run."""
         message_id = self.guard.queue[-1]
         self.guard = steered(self.guard, message_id)
         self.dropped.add(message_id)
@@ -89,26 +95,31 @@ class GuardHistory(RuleBasedStateMachine):
     @precondition(lambda self: self.guard.queue)
     @rule(data=st.data())
     def message_is_dropped(self, data: st.DataObject) -> None:
+        """Any waiting message is let go."""
         message_id = data.draw(st.sampled_from(self.guard.queue))
         self.guard = dropped(self.guard, message_id)
         self.dropped.add(message_id)
 
     @rule(is_held=st.booleans())
     def lane_is_held(self, is_held: bool) -> None:
+        """Nothing begins, or things begin again."""
         self.guard = held(self.guard, is_held=is_held)
 
     @invariant()
     def at_most_one_run(self) -> None:
+        """A holder and its messages, or neither."""
         assert (self.guard.run_id is None) == (self.guard.state is GuardState.IDLE)
         assert bool(self.guard.running) == (self.guard.run_id is not None)
 
     @invariant()
     def nothing_is_lost_or_reordered(self) -> None:
+        """What was taken and what waits is what arrived, in order."""
         kept = [item for item in self.arrived if item not in self.dropped]
         assert [item for item in (*self.taken, *self.guard.queue) if item not in self.dropped] == kept
 
     @invariant()
     def a_held_lane_begins_nothing(self) -> None:
+        """Holding means that."""
         assert not (self.guard.is_held and may_begin(self.guard))
 
 

@@ -10,7 +10,9 @@ from core.api.sessions import ChatKind, Source
 from core.gateway.source import isolated, session_id, source_of
 
 parts = st.text(min_size=1, max_size=40).filter(lambda text: not any("\ud800" <= c <= "\udfff" for c in text))
-tricky = st.one_of(parts, st.sampled_from(["17", "-100", "5:7", "a%3Ab", "t=1", "u=1", "..", "/", "!abc:example.org", ""]))
+tricky = st.one_of(
+    parts, st.sampled_from(["17", "-100", "5:7", "a%3Ab", "t=1", "u=1", "..", "/", "!abc:example.org", ""])
+)
 sources = st.builds(
     Source,
     platform=st.sampled_from([PlatformName("telegram"), PlatformName("slack-eu"), PlatformName("a.b")]),

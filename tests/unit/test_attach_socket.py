@@ -70,7 +70,7 @@ async def some(stream: AsyncIterator[Record], count: int) -> list[Record]:
 async def until(condition: Any) -> None:
     """Let the loop turn until something holds."""
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0)
 
 
@@ -276,7 +276,7 @@ async def test_a_core_that_stops_answers_what_was_asked_and_says_goodbye() -> No
             asking = tasks.create_task(remote.query(GetHealth()))
             stream = remote.subscribe(after=Seq(0))
             reading = tasks.create_task(failure(anext(stream)))
-            await until(lambda: fake.subscriber_count == 1 and list(listening._connections)[0]._requests)
+            await until(lambda: fake.subscriber_count == 1 and next(iter(listening._connections))._requests)
             asyncio.get_running_loop().call_soon(gate.set)
         assert (await asking).pid == 4242
         assert "stopped" in (await reading).message

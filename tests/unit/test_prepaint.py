@@ -42,8 +42,8 @@ def test_the_frame_shows_what_was_and_when(tmp_path: Path, monkeypatch: pytest.M
     __import__("time").tzset()
     save_frame(tmp_path, at=1_700_000_000.0, counts=COUNTS)
     lines = frame_lines(_saved(tmp_path), 80)
-    assert lines[0] == "HERMES  starting..."
-    assert lines[1] == "overview" + "2 decisions open as of 22:13".rjust(72)
+    assert lines[0] == " HERMES  starting..."
+    assert lines[1] == " overview" + "2 decisions open as of 22:13".rjust(70) + " "
     assert lines[4] == "  The core is starting."
     assert lines[6] == " sessions      1,204   18 run   3 wait   1 failed"
     assert lines[7] == " deliveries    14 dead"
@@ -133,7 +133,7 @@ def test_the_frame_is_drawn_without_anything_heavy_and_taken_back(tmp_path: Path
     save_frame(tmp_path, at=1_700_000_000.0, counts=COUNTS, theme=DARK)
     screen, data, report = _run_on_terminal(tmp_path, {"COLORTERM": "truecolor"})
     assert report.split() == ["heavy"]
-    assert screen.display[0].startswith("HERMES  starting...")
+    assert screen.display[0].startswith(" HERMES  starting...")
     assert "1,204" in screen.display[6]
     assert b"\x1b[48;2;18;22;28m\x1b[2J" in data
     assert data.startswith(b"\x1b[?1049h")

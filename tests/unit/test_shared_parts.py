@@ -1,7 +1,6 @@
 """Clock, ids, machine, backoff, secrets: the small parts that everything stands on."""
 
 import copy
-import os
 import pickle
 from enum import StrEnum
 from pathlib import Path
@@ -132,7 +131,7 @@ def test_a_secret_is_read_from_a_file_of_the_home_or_the_environment(
 ) -> None:
     """White space around it is dropped."""
     (tmp_path / "key").write_text("  k1\n")
-    os.chmod(tmp_path / "key", 0o600)
+    (tmp_path / "key").chmod(0o600)
     monkeypatch.setenv("THE_KEY", "k2")
     assert resolve("file:key", home=tmp_path).reveal() == "k1"
     assert resolve("env:THE_KEY", home=tmp_path).reveal() == "k2"
@@ -142,7 +141,7 @@ def test_a_secret_is_read_from_a_file_of_the_home_or_the_environment(
 def test_a_reference_that_leads_nowhere_is_refused_without_showing_a_value(tmp_path: Path, reference: str) -> None:
     """A literal secret, a missing one, an empty one and one that others may read."""
     (tmp_path / "open").write_text("k1")
-    os.chmod(tmp_path / "open", 0o644)
+    (tmp_path / "open").chmod(0o644)
     with pytest.raises(ConfigError) as caught:
         resolve(reference, home=tmp_path)
     assert "hunter2" not in str(caught.value)
