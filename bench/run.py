@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument(
         "--short", action="store_true", help="few and small runs: shows that everything can be measured"
     )
-    parser.add_argument("--record", action="store_true", help="write the table to docs/performance.md")
+    parser.add_argument("--record", action="store_true", help="write the table of a whole run to docs/performance.md")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
@@ -41,7 +41,7 @@ def main() -> int:
     print(as_markdown(figures))
     for line in failed:
         print(f"not measured: {line}")
-    if options.record and not options.short:
+    if options.record and not options.short and not options.parts and not failed:
         record(figures, f"{machine}, {time.strftime('%Y-%m-%d')}")
     print(f"{len(figures)} passed, {len(failed)} failed")
     return 1 if failed else 0

@@ -58,8 +58,10 @@ def _no_orphan_tasks(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("_tasks_end")
 
 
-@pytest.fixture(autouse=True)
-def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _only_loopback() -> Iterator[None]:
+    # Once for all tests: patched anew for each, it would wrap, and be wrapped by, what watches for blocking calls.
+    monkeypatch = pytest.MonkeyPatch()
     connect, connect_ex, lookup = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
 
     def is_near(family: int, address: Any) -> bool:
@@ -84,6 +86,8 @@ def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", near_connect)
     monkeypatch.setattr(socket.socket, "connect_ex", near_connect_ex)
     monkeypatch.setattr(socket, "getaddrinfo", near_lookup)
+    yield
+    monkeypatch.undo()
 
 
 @pytest.fixture(autouse=True)

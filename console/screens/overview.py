@@ -103,7 +103,8 @@ class OverviewView(ListView):
     def _draw_system(self) -> None:
         fields = first_step_fields(self.mirror)
         fields += system_facts(self.stage)
-        fields += latest_facts(self.stage, since_seq=self._left_seq, away_s=self._away_s)
+        if self.mirror.health is not None:
+            fields += latest_facts(self.stage, since_seq=self._left_seq, away_s=self._away_s)
         self.stage.fields.set_fields(fields)
 
     def row(self, row_id: str) -> Row:
@@ -132,6 +133,8 @@ class OverviewView(ListView):
         """How many need attention."""
         left, _ = super().crumb()
         count = len(self._needs)
+        if self.mirror.health is None:
+            return left, []
         words = f"{count} need attention" if count != 1 else "1 needs attention"
         return left, [(words, "needs") if count else ("all quiet", "well")]
 

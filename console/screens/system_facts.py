@@ -33,9 +33,11 @@ LATE_LAG_S = 0.25
 def system_facts(stage: Stage) -> list[Fact]:
     """Sessions, queues, deliveries, platforms, agents, rates, core: one line each."""
     mirror = stage.mirror
-    facts: list[Fact] = [("-- system", "", ""), ("sessions", _sessions(stage), "plain")]
-    if mirror.health is not None:
-        facts.append(_queues(mirror))
+    facts: list[Fact] = [("-- system", "", "")]
+    if mirror.health is None:
+        # Nothing is known yet, and nothing is not the same as none.
+        return [*facts, *core_facts(stage)]
+    facts += [("sessions", _sessions(stage), "plain"), _queues(mirror)]
     facts += [("deliveries", *_deliveries(mirror)), *_platforms(stage), *_agents(mirror), *_rates(stage)]
     core = core_facts(stage)
     # Beside a narrow terminal's list there is room for one line; the rest is in :vitals.

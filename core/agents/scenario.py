@@ -181,6 +181,10 @@ class Scenario(Part, frozen=True, kw_only=True):
         return ()
 
 
+# msgspec crashes when two threads are the first to use a type; here it is used once under the import lock.
+msgspec.json.Decoder(Scenario)
+
+
 def _chosen(choices: Sequence[Choice], number: float) -> Sequence[Step]:
     left = number * sum(choice.weight for choice in choices)
     for choice in choices:

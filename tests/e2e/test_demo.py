@@ -41,3 +41,15 @@ def test_the_demo_leaves_nothing_behind(tmp_path: Path) -> None:
         assert terminal.exit_code() == 0
     assert list(scratch.iterdir()) == []
     assert not (tmp_path / ".hermes-console").exists()
+
+
+@pytest.mark.parametrize("named", [{"NO_COLOR": "1"}, {"TERM": "xterm", "COLORTERM": ""}, {"LC_ALL": "C"}], ids=str)
+def test_the_demo_draws_on_plain_terminals(tmp_path: Path, named: dict[str, str]) -> None:
+    """Without colour, with few colours, and without Unicode every state still has its word."""
+    env = {**clean_environment(tmp_path), **named}
+    with Terminal([*CONSOLE, "demo"], columns=100, env=env) as terminal:
+        terminal.wait_for("core ok")
+        terminal.press("2")
+        terminal.wait_for(" run ")
+        terminal.press("q")
+        assert terminal.exit_code() == 0

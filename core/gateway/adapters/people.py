@@ -65,6 +65,10 @@ class Scenario(_Strict, frozen=True, kw_only=True):
     chats: Chats = Chats()
 
 
+# msgspec crashes when two threads are the first to use a type; here it is used once under the import lock.
+msgspec.json.Decoder(Scenario)
+
+
 def scenario(values: dict[str, Any], file: str) -> Scenario:
     """A scenario from plain values. Raises ConfigError, naming the file and the key."""
     try:
