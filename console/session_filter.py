@@ -7,7 +7,6 @@ with < and >. A minus before a word or a term turns it round. All terms must hol
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 
@@ -21,15 +20,9 @@ FIELDS = ("state", "agent", "platform", "kind", "id", "who", "phase")
 NUMBERS = ("age", "wait", "queue", "unsent")
 
 
-class Facts(NamedTuple):
-    """What a filter may look at besides the row's text. Ages are in seconds."""
-
-    view: SessionView
-    age_s: float
-    wait_s: float
-
-
-Test = Callable[[Facts], bool]
+Test = Callable[[SessionView], bool]
+AgeTest = Callable[[float, float], bool]
+"""Looks at the age of a session and at that of its state, in seconds."""
 
 
 class SessionFilter(msgspec.Struct, frozen=True):
@@ -44,13 +37,13 @@ class SessionFilter(msgspec.Struct, frozen=True):
     words: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     tests: tuple[Test, ...] = ()
-    uses_ages: bool = False
+    age_tests: tuple[AgeTest, ...] = ()
     error: str = ""
 
     @property
     def is_empty(self) -> bool:
         """Whether every row passes."""
-        return not (self.words or self.without or self.tests or self.states is not None)
+        return not (self.words or self.without or self.tests or self.age_tests or self.states is not None)
 
 
 def _fields(key: str) -> Callable[[SessionView], str]:
@@ -66,16 +59,6 @@ def _fields(key: str) -> Callable[[SessionView], str]:
     return getters[key]
 
 
-def _numbers(key: str) -> Callable[[Facts], float]:
-    getters: dict[str, Callable[[Facts], float]] = {
-        "age": lambda facts: facts.age_s,
-        "wait": lambda facts: facts.wait_s,
-        "queue": lambda facts: float(facts.view.queue_depth),
-        "unsent": lambda facts: float(facts.view.unsent),
-    }
-    return getters[key]
-
-
 def span_s(text: str) -> float | None:
     """Seconds of `90`, `5m`, `1.5h`; None when it is no span."""
     match = _SPAN.match(text)
@@ -86,19 +69,34 @@ def span_s(text: str) -> float | None:
 
 def _field_test(key: str, values: tuple[str, ...], *, is_negated: bool) -> Test:
     get = _fields(key)
-    # `who` and `id` are looked for inside the field, names and states from their beginning.
+    # `who` and `id` are looked for inside the field, names from their beginning.
     if key in {"who", "id"}:
-        return lambda facts: any(value in get(facts.view) for value in values) != is_negated
-    return lambda facts: any(get(facts.view).startswith(value) for value in values) != is_negated
+        return lambda view: any(value in get(view) for value in values) != is_negated
+    return lambda view: get(view).startswith(values) != is_negated
 
 
-def _number_test(key: str, sign: str, limit: float, *, is_negated: bool) -> Test:
-    get = _numbers(key)
-    if sign.startswith(">"):
-        return lambda facts: (get(facts) > limit or (sign == ">=" and get(facts) == limit)) != is_negated
-    if sign.startswith("<"):
-        return lambda facts: (get(facts) < limit or (sign == "<=" and get(facts) == limit)) != is_negated
-    return lambda facts: (get(facts) == limit) != is_negated
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    ">": lambda value, limit: value > limit,
+    ">=": lambda value, limit: value >= limit,
+    "<": lambda value, limit: value < limit,
+    "<=": lambda value, limit: value <= limit,
+}
+
+
+def _equal(value: float, limit: float) -> bool:
+    return value == limit
+
+
+def _number_test(key: str, sign: str, limit: float, *, is_negated: bool) -> tuple[Test | None, AgeTest | None]:
+    holds = _COMPARE.get(sign, _equal)
+    turned = is_negated != (sign == "!=")
+    if key == "age":
+        return None, lambda age_s, _wait_s: holds(age_s, limit) != turned
+    if key == "wait":
+        return None, lambda _age_s, wait_s: holds(wait_s, limit) != turned
+    if key == "queue":
+        return lambda view: holds(view.queue_depth, limit) != turned, None
+    return lambda view: holds(view.unsent, limit) != turned, None
 
 
 def _states(values: tuple[str, ...], known: tuple[str, ...]) -> frozenset[str]:
@@ -111,7 +109,7 @@ def parse_filter(text: str, *, states: tuple[str, ...]) -> SessionFilter:
     without: list[str] = []
     tests: list[Test] = []
     only: frozenset[str] | None = None
-    uses_ages = False
+    age_tests: list[AgeTest] = []
     for raw in text.lower().split():
         is_negated = raw.startswith("-") and len(raw) > 1
         term = raw[1:] if is_negated else raw
@@ -129,8 +127,9 @@ def parse_filter(text: str, *, states: tuple[str, ...]) -> SessionFilter:
             limit = span_s(value)
             if limit is None:
                 return SessionFilter(text=text, error=f"{key}: {value} is no number; write 90, 5m, 2h or 1d")
-            uses_ages = uses_ages or key in {"age", "wait"}
-            tests.append(_number_test(key, sign, limit, is_negated=is_negated))
+            test, age_test = _number_test(key, sign, limit, is_negated=is_negated)
+            tests += [test] if test else []
+            age_tests += [age_test] if age_test else []
             continue
         if sign not in {":", "=", "!="}:
             return SessionFilter(text=text, error=f"{key} has no order; write {key}:{value}")
@@ -150,5 +149,5 @@ def parse_filter(text: str, *, states: tuple[str, ...]) -> SessionFilter:
         words=tuple(words),
         without=tuple(without),
         tests=tuple(tests),
-        uses_ages=uses_ages,
+        age_tests=tuple(age_tests),
     )

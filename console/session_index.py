@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from console.session_filter import Facts, SessionFilter
+from console.session_filter import SessionFilter
 from core.api.base import Mark
 from core.api.sessions import SessionState, SessionView
 
@@ -48,6 +48,10 @@ def haystack(view: SessionView) -> str:
     ).lower()
 
 
+def _words(view: SessionView) -> tuple[object, ...]:
+    return view.state, view.title, view.agent, view.source
+
+
 def _attention(view: SessionView, at: float) -> _Key:
     rank = _RANK[view.state.value]
     # Of those that wait the longest comes first, of the idle ones the latest.
@@ -83,7 +87,7 @@ class SessionIndex:
         self._views: dict[str, SessionView] = {}
         self._texts: dict[str, str] = {}
         self._by_state: dict[str, set[str]] = {state: set() for state in STATES}
-        self._keys: dict[str, dict[str, _Key]] = {}
+        self._keys: dict[str, dict[str, _Key]] = {"attention": {}}
         self._order: dict[tuple[str, bool], list[str]] = {}
 
     def put(self, view: SessionView) -> None:
@@ -95,10 +99,10 @@ class SessionIndex:
                 self._by_state[before.state.value].discard(row_id)
             self._by_state[view.state.value].add(row_id)
         self._views[row_id] = view
-        # Made again when next asked for: a row may change many times between two looks.
-        self._texts.pop(row_id, None)
+        if before is None or _words(before) != _words(view):
+            self._texts[row_id] = haystack(view)
         for name, keys in self._keys.items():
-            if row_id in keys:
+            if before is None or row_id in keys:
                 keys[row_id] = _KEYS[name](view, since(view).at)
 
     @property
@@ -159,20 +163,13 @@ class SessionIndex:
     ) -> list[str]:
         if chosen.words or chosen.without:
             texts = self._texts
-            for row_id in ids:
-                if row_id not in texts:
-                    texts[row_id] = haystack(self._views[row_id])
             for word in chosen.words:
                 ids = [row_id for row_id in ids if word in texts[row_id]]
             for word in chosen.without:
                 ids = [row_id for row_id in ids if word not in texts[row_id]]
-        if chosen.tests:
-            views = self._views
-            ids = [row_id for row_id in ids if _holds(chosen, views[row_id], ages)]
+        views = self._views
+        for test in chosen.tests:
+            ids = [row_id for row_id in ids if test(views[row_id])]
+        for age_test in chosen.age_tests:
+            ids = [row_id for row_id in ids if age_test(*ages(views[row_id]))]
         return ids
-
-
-def _holds(chosen: SessionFilter, view: SessionView, ages: Callable[[SessionView], tuple[float, float]]) -> bool:
-    age_s, wait_s = ages(view) if chosen.uses_ages else (0.0, 0.0)
-    facts = Facts(view, age_s, wait_s)
-    return all(test(facts) for test in chosen.tests)

@@ -29,8 +29,9 @@ from core.api.sessions import (
 )
 from core.api.system import CoreStarted, GetConfig, GetHealth, ListEvents, Shutdown
 from core.api.transcripts import EntryKind, ReadTranscript
-from core.connect import _open, attach
+from core.connect import attach
 from core.home import prepare
+from core.host import open_core
 from core.kernel import Kernel
 
 OPERATOR = Actor(ActorKind.OPERATOR, "ana")
@@ -49,7 +50,7 @@ core: {drain_s: 5}
 async def core(home: Path, config: str = CONFIG) -> AsyncIterator[Kernel]:
     """A core on a home of its own."""
     await asyncio.to_thread(_prepared, home, config)
-    kernel = await _open(home)
+    kernel = await open_core(home)
     try:
         yield kernel
     finally:
@@ -103,7 +104,7 @@ async def test_a_second_core_on_the_same_home_is_refused_with_the_pid(tmp_path: 
     """And the first goes on."""
     async with core(tmp_path / "home") as kernel:
         with pytest.raises(HomeBusy) as caught:
-            await _open(tmp_path / "home")
+            await open_core(tmp_path / "home")
         assert caught.value.facts["pid"] == (await kernel.query(GetHealth())).pid
 
 

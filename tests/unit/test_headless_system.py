@@ -216,7 +216,7 @@ def test_serve_says_where_it_listens_with_a_line_to_try(home: Path) -> None:
     doors = FakeDoors(home)
     said = run_line(doors, "serve")
     assert (said.code, said.out) == (0, "")
-    assert "curl -H \"Authorization: Bearer $(cat /home/ana/.hermes-console/secrets/api_key)\"" in said.err
+    assert 'curl -H "Authorization: Bearer $(cat /home/ana/.hermes-console/secrets/api_key)"' in said.err
     assert isinstance(decode_view(run_line(doors, "serve --json").out.encode()), HealthView)
 
 
