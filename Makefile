@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check format lint types layers sizes spelling docs-current fix bench docs torture interop clean
+.PHONY: help setup run demo test check format lint types types-mypy types-pyright layers sizes spelling docs-current fix bench docs torture interop clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,8 +38,12 @@ format: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 
-types: $(READY)
+types: types-mypy types-pyright
+
+types-mypy: $(READY)
 	$(BIN)/mypy
+
+types-pyright: $(READY)
 	$(BIN)/pyright
 
 layers: $(READY)

@@ -126,7 +126,9 @@ def _screen(place: str, *, is_embedded: bool, read_only: bool, demo: bool) -> in
             for end in ends:
                 end()
     if keep:
-        sys.stderr.write(f"the core goes on as pid {os.getpid()}; come back with: hermes-console attach\n")
+        sys.stderr.write(
+            f"the core goes on as pid {os.getpid()}; come back with: hermes-console --home {home} attach\n"
+        )
         return goes_on[-1]()
     return result.exit_code
 

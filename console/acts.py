@@ -293,10 +293,7 @@ class Acts:
 
     def _approval_facts(self, approval: ApprovalView) -> list[str]:
         behind = self._host.mirror.queue_of(approval.session_id)
-        facts = [f"session {text.clean(approval.session_id)}, agent {text.clean(approval.agent)}"]
-        if behind:
-            facts.append(f"{behind} queued messages wait behind it")
-        return facts
+        return [f"{behind} queued messages wait behind it"] if behind else []
 
     def follow_approvals(self, changed: set[str]) -> None:
         """The approval in an open dialog changed: show it, or say who was first."""

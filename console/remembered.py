@@ -18,10 +18,13 @@ class Remembered(msgspec.Struct, frozen=True):
     on_quit: str = ""
 
 
+_remembered = msgspec.json.Decoder(Remembered)
+
+
 def load_remembered(home: Path) -> Remembered:
     """What is remembered; nothing when the file is missing or cannot be read."""
     try:
-        return msgspec.json.decode((home / FILE_NAME).read_bytes(), type=Remembered)
+        return _remembered.decode((home / FILE_NAME).read_bytes())
     except (OSError, msgspec.DecodeError):
         return Remembered()
 

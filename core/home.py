@@ -101,6 +101,9 @@ class Holder(msgspec.Struct, frozen=True):
     boot: str
 
 
+_holders = msgspec.json.Decoder(Holder)
+
+
 class HomeLock:
     """The right to run the only core of a home. The system takes it back when the process ends."""
 
@@ -175,7 +178,7 @@ def _read_pid(path: Path) -> int | None:
 
 def _pid_in(body: bytes) -> int | None:
     try:
-        holder = msgspec.json.decode(body, type=Holder)
+        holder = _holders.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return holder.pid if holder.boot == _boot_id() else None

@@ -321,11 +321,15 @@ class _Tagged(msgspec.Struct):
     type: str = ""
 
 
+_envelopes = msgspec.json.Decoder(_Envelope)
+_tags = msgspec.json.Decoder(_Tagged)
+
+
 def _unknown(entry: StoredEntry) -> Record:
     envelope, tagged = _Envelope(), _Tagged()
     with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-        envelope = msgspec.json.decode(entry.body, type=_Envelope)
-        tagged = msgspec.json.decode(envelope.event, type=_Tagged)
+        envelope = _envelopes.decode(entry.body)
+        tagged = _tags.decode(envelope.event)
     event = UnknownEvent(name=tagged.type, body=entry.body.decode(errors="replace"))
     return _record(entry.seq, envelope.at, envelope.actor, entry.subject, event, envelope.correlation)
 

@@ -54,6 +54,9 @@ class Boot(msgspec.Struct, frozen=True):
     at: float
 
 
+_boots = msgspec.json.Decoder(Boot)
+
+
 class Kernel:
     """The local Hermes. Made by `open`; lives on one loop."""
 
@@ -391,6 +394,6 @@ class Kernel:
 async def _next_boot(store: Store, clock: Clock) -> tuple[Boot, float]:
     """The number of this start, and the time before which no new id may sort."""
     row = await store.get(_BOOT_KEY)
-    before = Boot(0, 0.0) if row is None else msgspec.json.decode(row.body, type=Boot)
+    before = Boot(0, 0.0) if row is None else _boots.decode(row.body)
     last = await Journal(store, clock).read(limit=1)
     return Boot(before.number + 1, clock.now()), max([before.at, *(record.at for record in last)])

@@ -181,3 +181,7 @@ class Settings(Section, frozen=True, kw_only=True):
         default_factory=_default_platforms
     )
     console: ConsoleSettings = ConsoleSettings()
+
+
+# msgspec crashes when two threads are the first to use a type; here it is used once under the import lock.
+msgspec.json.Decoder(Settings)

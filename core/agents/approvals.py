@@ -53,6 +53,9 @@ Deliver = Callable[[Decision, ApprovalState], Awaitable[bool]]
 """Passes a decision to the agent, with the state behind it. False when it no longer waits."""
 
 
+_views = msgspec.json.Decoder(ApprovalView)
+
+
 class _Open(msgspec.Struct):
     """An approval that waits. due: monotonic seconds of its end. is_stored: nobody sees it before."""
 
@@ -331,7 +334,7 @@ def _decided_at(view: ApprovalView) -> tuple[float, str]:
 
 def _stored(key: str, body: bytes) -> ApprovalView:
     try:
-        return msgspec.json.decode(body, type=ApprovalView)
+        return _views.decode(body)
     except msgspec.DecodeError as error:
         raise StoreError(f"row {key} cannot be read: {error}", cause="corrupt", fix="restore a backup") from error
 

@@ -1,10 +1,11 @@
 """A home of its own for each test, and a shell in which an operator types commands.
 
-Fixtures: `home` is a folder with a configuration that takes any free port and lets the agent answer at once;
+Fixtures: `scratch` is an empty folder; `home` is a folder with a configuration that takes any free port and lets the agent answer at once;
 `shell` runs `hermes-console ...` on it to the end; `served` is a core that `hermes-console serve` runs on it.
 """
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +16,16 @@ from tests.support.typed_commands import CONFIG, Shell, shell_for
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def scratch() -> Iterator[Path]:
+    """A folder with a path as short as a real one's: sockets and lines on a screen have limits."""
+    with tempfile.TemporaryDirectory(prefix="h") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def home(scratch: Path) -> Path:
     """A home that exists but has never been used."""
-    folder = tmp_path / "home"
+    folder = scratch / "home"
     folder.mkdir(mode=0o700)
     (folder / "config.yaml").write_text(CONFIG, encoding="utf-8")
     return folder

@@ -30,17 +30,18 @@ def test_the_demo_draws_a_busy_overview_and_follows_the_keys(tmp_path: Path, col
         assert terminal.exit_code() == 0
 
 
-def test_the_demo_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_the_demo_leaves_nothing_behind(scratch: Path) -> None:
     """Its home is a throw-away one: neither the user's own nor a temporary folder stays."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    env = {**clean_environment(tmp_path), "TMPDIR": str(scratch)}
+    user, temporary = scratch / "user", scratch / "tmp"
+    user.mkdir()
+    temporary.mkdir()
+    env = {**clean_environment(user), "TMPDIR": str(temporary)}
     with Terminal([*CONSOLE, "demo"], env=env) as terminal:
         terminal.wait_for("telegram")
         terminal.press("q")
         assert terminal.exit_code() == 0
-    assert list(scratch.iterdir()) == []
-    assert not (tmp_path / ".hermes-console").exists()
+    assert list(temporary.iterdir()) == []
+    assert list(user.iterdir()) == []
 
 
 @pytest.mark.parametrize("named", [{"NO_COLOR": "1"}, {"TERM": "xterm", "COLORTERM": ""}, {"LC_ALL": "C"}], ids=str)

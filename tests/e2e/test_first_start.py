@@ -3,14 +3,12 @@
 import re
 import stat
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.terminal import CONSOLE, ROOT, Terminal, clean_environment
-from tests.support.typed_commands import CONFIG, read_json, shell_for
+from tests.support.typed_commands import Shell, read_json
 
 pytestmark = pytest.mark.e2e
 
@@ -20,10 +18,10 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_missing_home_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_missing_home_is_made_for_its_owner_alone(scratch: Path) -> None:
     """The folder is 0700, its key 0600, and the configuration explains itself."""
-    home = tmp_path / "new"
-    env = {**clean_environment(tmp_path), "HERMES_CONSOLE__HTTP__PORT": "0"}
+    home = scratch / "new"
+    env = {**clean_environment(scratch), "HERMES_CONSOLE__HTTP__PORT": "0"}
     with Terminal([*CONSOLE, "--home", str(home)], env=env) as terminal:
         terminal.wait_for("core ok")
         assert mode(home) == 0o700
@@ -31,20 +29,9 @@ def test_a_missing_home_is_made_for_its_owner_alone(tmp_path: Path) -> None:
         assert (home / "config.yaml").read_text(encoding="utf-8").startswith("#")
 
 
-@pytest.fixture
-def near_home() -> Iterator[Path]:
-    """A home whose path is as short as that of a real one, so that no line that names it is wrapped."""
-    with tempfile.TemporaryDirectory(prefix="h") as folder:
-        home = Path(folder) / "home"
-        home.mkdir(mode=0o700)
-        (home / "config.yaml").write_text(CONFIG, encoding="utf-8")
-        yield home
-
-
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (140, 40)])
-def test_the_lines_on_an_empty_screen_work_when_pasted(near_home: Path, columns: int, rows: int) -> None:
+def test_the_lines_on_an_empty_screen_work_when_pasted(home: Path, shell: Shell, columns: int, rows: int) -> None:
     """The curl lines name the real port, do not show the key, and bring the first session."""
-    home, shell = near_home, shell_for(near_home)
     with Terminal([*CONSOLE, "--home", str(home)], columns=columns, rows=rows) as terminal:
         terminal.wait_for("core ok")
         terminal.press("2")
