@@ -1,7 +1,8 @@
 """A home of its own for each test, and a shell in which an operator types commands.
 
-Fixtures: `scratch` is an empty folder; `home` is a folder with a configuration that takes any free port and lets the agent answer at once;
-`shell` runs `hermes-console ...` on it to the end; `served` is a core that `hermes-console serve` runs on it.
+Fixtures: `scratch` is an empty folder with a short path; `home` is a folder in it with a configuration
+that takes any free port and lets the agent answer at once; `shell` runs `hermes-console ...` on it to
+the end; `served` is a core that `hermes-console serve` runs on it.
 """
 
 import subprocess
