@@ -1,7 +1,7 @@
 """Shell commands about sessions: list, show, send, open, stop, reset, drop, transcript."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from console.actions import find_action
 from console.shell.call import Call, Verb
@@ -28,7 +28,7 @@ from core.api.sessions import (
     Voice,
 )
 from core.api.system import GetHealth
-from core.api.transcripts import ReadTranscript, TranscriptPage
+from core.api.transcripts import EntryView, ReadTranscript
 
 _PAGE = 1000
 
@@ -81,8 +81,13 @@ def _rows(page: SessionPage, now: Mark, width: int | None) -> list[str]:
     return table(head, rows, width=width) if rows else []
 
 
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    _add_key(parser)
+    parser.add_argument("--entries", type=int, default=50, help="newest entries of the transcript (default 50)")
+
+
 async def _show(call: Call) -> None:
-    detail = await call.query(GetSession(session_id=SessionId(call.args.key)))
+    detail = await call.query(GetSession(session_id=SessionId(call.args.key), entry_limit=call.args.entries))
     now = await call.now()
     call.give(detail, lambda: _detail(detail, now, call.width))
 
@@ -129,6 +134,9 @@ def _detail(detail: SessionDetail, now: Mark, width: int | None) -> Iterator[str
             ],
             width=width,
         )
+    if detail.entries:
+        yield ""
+        yield from _entries(detail.entries)
     if detail.live_text:
         yield ""
         yield "being written:"
@@ -181,13 +189,13 @@ async def _transcript(call: Call) -> None:
     page = await call.query(
         ReadTranscript(session_id=SessionId(args.key), limit=args.limit, before=before, epoch=args.epoch)
     )
-    call.give(page, lambda: _entries(page))
+    call.give(page, lambda: _entries(page.entries))
     if page.has_earlier:
         call.narrate(f"there is more; earlier entries: --before {page.entries[0].id}")
 
 
-def _entries(page: TranscriptPage) -> Iterator[str]:
-    for entry in page.entries:
+def _entries(entries: Sequence[EntryView]) -> Iterator[str]:
+    for entry in entries:
         marks = [word for word, is_so in (("cut off", entry.is_partial), ("imported", entry.is_imported)) if is_so]
         note = f" ({', '.join(marks)})" if marks else ""
         tool = [f"{entry.tool.title} [{entry.tool.status.value}]"] if entry.tool else []
@@ -336,7 +344,7 @@ def _loss(action_id: str) -> str:
 
 VERBS: tuple[Verb, ...] = (
     Verb("sessions", "list", "who talks to which agent", _add_list, _list),
-    Verb("sessions", "show", "one session: its facts with their ages, and what waits", _add_key, _show),
+    Verb("sessions", "show", "one session: its facts with their ages, what waits, and what was said", _add_show, _show),
     Verb("sessions", "transcript", "what was said", _add_transcript, _transcript),
     Verb("sessions", "send", "put a message to the agent of a session", _add_send, _send),
     Verb("sessions", "open", "begin a conversation", _add_open, _open),

@@ -157,13 +157,18 @@ class SessionPage(View, frozen=True, kw_only=True):
 
 
 class SessionDetail(View, frozen=True, kw_only=True):
-    """One session with what waits in it. live_text: of the answer that is being written."""
+    """One session with what waits in it.
+
+    live_text: of the answer that is being written. entries: the newest of the transcript, as
+    many as were asked for. ages_s: of every known fact, by its name.
+    """
 
     session: SessionView
     messages: tuple[MessageView, ...]
     live_text: str
     seq: Seq
     ages_s: dict[str, float]
+    entries: tuple[EntryView, ...] = ()
 
 
 class SendReceipt(View, frozen=True, kw_only=True):
@@ -219,9 +224,10 @@ class ListSessions(Query[SessionPage], frozen=True, kw_only=True):
 
 
 class GetSession(Query[SessionDetail], frozen=True, kw_only=True):
-    """One session whole."""
+    """One session whole. entry_limit: newest entries of the transcript to bring along, 0 to 1,000."""
 
     session_id: SessionId
+    entry_limit: int = 0
 
 
 class OpenSession(Command[SendReceipt], frozen=True, kw_only=True):

@@ -38,8 +38,11 @@ class Inspection:
     async def get_session(self, query: GetSession) -> SessionDetail:
         """One session with its messages, its live text and the age of every fact."""
         source_of(query.session_id)
+        if query.entry_limit:
+            _check("entry_limit", query.entry_limit, ENTRIES_LIMIT)
         seq = await self._journal.head()
         lane = await self._lanes.existing(query.session_id)
+        entries = await self._lanes.entries(query.session_id, None, query.entry_limit) if query.entry_limit else []
         view = self._lanes.view(lane)
         return SessionDetail(
             session=view,
@@ -47,6 +50,7 @@ class Inspection:
             live_text="" if lane.live is None else "".join(lane.live.answer),
             seq=seq,
             ages_s=ages_s(view, self._clock),
+            entries=tuple(entries),
         )
 
     async def read_transcript(self, query: ReadTranscript) -> TranscriptPage:

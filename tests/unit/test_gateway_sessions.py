@@ -308,6 +308,19 @@ async def test_a_transcript_is_read_backwards_by_page() -> None:
             await built.inspection.read_transcript(ReadTranscript(session_id=SESSION, limit=0))
 
 
+async def test_a_session_is_shown_with_as_much_of_its_transcript_as_is_asked_for() -> None:
+    """The newest entries; none unless asked; a limit that is none is refused."""
+    async with gateway(agents=FakeAgents(instant=True)) as built:
+        for number in range(2):
+            await built.sessions.receive(inbound(f"m{number}"))
+        await built.until(RunEnded, 2)
+        detail = await built.inspection.get_session(GetSession(session_id=SESSION, entry_limit=3))
+        assert [entry.text for entry in detail.entries] == ["m0", "m1", "m1"]
+        assert (await built.inspection.get_session(GetSession(session_id=SESSION))).entries == ()
+        with pytest.raises(InvalidInput):
+            await built.inspection.get_session(GetSession(session_id=SESSION, entry_limit=-1))
+
+
 async def test_turns_brought_along_begin_a_new_session_only() -> None:
     """They are marked, and the agent sees them as history."""
     async with gateway() as built:
