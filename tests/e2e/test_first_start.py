@@ -1,8 +1,10 @@
 """What an operator sees who starts on an empty home."""
 
 import re
+import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,8 @@ def test_the_lines_on_an_empty_screen_work_when_pasted(home: Path, shell: Shell,
         lines[first] = lines[first][lines[first].index("KEY=") :]
         script = "\n".join(lines[first : last + 1])
         assert re.search(r"http://127\.0\.0\.1:\d+/v1", script)
+        if shutil.which("curl") is None:
+            script = f'curl() {{ "{sys.executable}" -m tests.support.curl "$@"; }}\n{script}'
         done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
         assert '"choices"' in done.stdout, done.stderr + done.stdout
         terminal.wait_gone('"role":"user"')
@@ -60,3 +64,24 @@ def test_quitting_says_what_stops_and_asks(home: Path) -> None:
         terminal.press("escape")
         terminal.wait_for("core ok")
         assert terminal.is_running
+
+
+def test_leaving_keeps_the_core_and_attaching_comes_back_to_it(home: Path, shell: Shell) -> None:
+    """`leave running` ends the screen alone; a session begun meanwhile is on the screen that attaches."""
+    with Terminal([*CONSOLE, "--home", str(home)]) as terminal:
+        terminal.wait_for("core ok")
+        terminal.press("q")
+        terminal.wait_for("leave running")
+        terminal.press("enter")
+        terminal.wait_for("the core goes on as pid")
+        assert terminal.is_running
+        assert read_json(shell("sessions", "open", "local", "desk", "still there?", "--json"))["session_id"]
+        with Terminal([*CONSOLE, "--home", str(home), "attach"]) as second:
+            second.wait_for("core ok")
+            second.press("2", "i")
+            second.wait_for("local:dm:desk")
+            second.press("q")
+            assert second.exit_code() == 0
+        assert read_json(shell("status", "--json"))["pid"] == terminal.pid
+        assert shell("core", "stop").returncode == 0
+        assert terminal.exit_code() == 0
