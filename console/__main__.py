@@ -3,34 +3,67 @@
 Only os and sys are imported at the top: the first frame is drawn before anything else is loaded.
 """
 
+import gc
 import os
 import sys
-
-_NO_HOME = ""
 
 
 def main() -> int:
     """The entry point of the installed command."""
+    # Imports make many objects and hardly any garbage: the search for it would take a tenth of the start.
+    gc.set_threshold(50_000, 50, 100)
     argv = sys.argv[1:]
-    home = _early_home(argv)
-    if home is not None:
+    early = _early(argv)
+    if early is None:
+        return _run(argv)
+    from console import prepaint
+
+    noun, home = early
+    has_terminal = prepaint.paint(home)
+    # Without arguments to parse, the screen need not wait for the machinery of the shell commands.
+    return _open(home, is_embedded=not noun) if has_terminal and noun != "demo" else _run(argv)
+
+
+def _early(argv: list[str]) -> tuple[str, str] | None:
+    """Noun and home of a call for the screen that is clear before the arguments are parsed; None for any other.
+
+    The home is "" where there is no last frame to show.
+    """
+    home, rest = "", argv
+    if len(argv) > 1 and argv[0] == "--home" and not argv[1].startswith("-"):
+        home, rest = argv[1], argv[2:]
+    elif argv and argv[0].startswith("--home="):
+        home, rest = argv[0].removeprefix("--home="), argv[1:]
+    if rest in ([], ["attach"]):
+        return "".join(rest), _expanded(home) if home else _default_home()
+    return ("demo", "") if argv == ["demo"] else None
+
+
+def _open(home: str, *, is_embedded: bool) -> int:
+    """Open the screen; what ends it is told as for any other call."""
+    try:
+        return _screen(home, is_embedded=is_embedded, read_only=False, demo=False)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what is not ours is raised again there
+        from console import headless
+
+        return headless.failed(error, _leave_screen)
+
+
+def _leave_screen() -> None:
+    if "console.app" not in sys.modules:
         from console import prepaint
 
-        prepaint.paint(home)
-    return _run(argv)
-
-
-def _early_home(argv: list[str]) -> str | None:
-    """Whose last frame can be shown before the arguments are parsed; None when that is not known yet."""
-    if argv in ([], ["attach"]):
-        return _default_home()
-    return _NO_HOME if argv == ["demo"] else None
+        prepaint.undo()
 
 
 def _default_home() -> str:
     """$HERMES_CONSOLE_HOME, or ~/.hermes-console."""
     named = os.environ.get("HERMES_CONSOLE_HOME") or "~/.hermes-console"
-    return os.path.expanduser(named)  # noqa: PTH111 - pathlib is slow to import
+    return _expanded(named)
+
+
+def _expanded(place: str) -> str:
+    return os.path.expanduser(place)  # noqa: PTH111 - pathlib is slow to import
 
 
 def _run(argv: list[str]) -> int:
@@ -74,17 +107,14 @@ def _run(argv: list[str]) -> int:
             return connect.config_errors(home)
 
         def screen(self, home: Path, *, is_embedded: bool, read_only: bool, demo: bool) -> int:
-            if _early_home(argv) is None:
+            if _early(argv) is None:
                 from console import prepaint
 
                 prepaint.paint(home)
             return _screen(str(home), is_embedded=is_embedded, read_only=read_only, demo=demo)
 
         def leave_screen(self) -> None:
-            if "console.app" not in sys.modules:
-                from console import prepaint
-
-                prepaint.undo()
+            _leave_screen()
 
     return headless.main(argv, CoreDoors())
 

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -85,18 +85,30 @@ def main(argv: Sequence[str], doors: Doors, streams: Streams | None = None) -> i
     try:
         code = _carried_out(args, doors, streams)
         streams.stdout.flush()
-    except HermesError as error:
-        doors.leave_screen()
-        complain(error, streams, as_json=args.json)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read has had enough; the interpreter must not complain at its end either.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), streams.stdout.fileno())
-        return Exit.OK
+    except (HermesError, KeyboardInterrupt, BrokenPipeError) as error:
+        return failed(error, doors.leave_screen, streams, as_json=args.json)
     return code
+
+
+def failed(
+    error: BaseException, leave_screen: Callable[[], None], streams: Streams | None = None, *, as_json: bool = False
+) -> int:
+    """Say what ended a call, and give its exit code. What nobody can foresee is raised again."""
+    streams = streams or _own_streams(os.environ)
+    match error:
+        case HermesError():
+            leave_screen()
+            complain(error, streams, as_json=as_json)
+            return error.exit_code
+        case KeyboardInterrupt():
+            return Exit.INTERRUPTED
+        case BrokenPipeError():
+            # Whoever read has had enough; the interpreter must not complain at its end either.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), streams.stdout.fileno())
+            return Exit.OK
+        case _:
+            raise error
 
 
 def _own_streams(environ: Mapping[str, str]) -> Streams:

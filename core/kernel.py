@@ -171,6 +171,7 @@ class Kernel:
             clock=clock,
             ids=ids,
             supervisor=supervisor,
+            on_fault=self._on_job_error,
         )
         steering = Steering(lanes=self.lanes, agents=self._tasks, clock=clock, ids=ids, supervisor=supervisor)
         self._operations = Operations(
@@ -319,13 +320,13 @@ class Kernel:
         put = Put(_BOOT_KEY, msgspec.json.encode(self._boot))
         await self.journal.commit([put], [("core", event)], actor=SYSTEM)
         self.supervisor.start("loop lag", self._lag.run)
-        upkeep = Upkeep(
-            store=self._store, journal=self.journal, clock=self._clock, journal_keep=self.settings.core.journal_keep
-        )
+        keep = self.settings.core.journal_keep
+        upkeep = Upkeep(store=self._store, journal=self.journal, clock=self._clock, journal_keep=keep)
         self.supervisor.start("journal trim", upkeep.trim)
         self.supervisor.start("store probe", upkeep.probe)
         forgetting = Forgetting(store=self._store, journal=self.journal, clock=self._clock)
         self.supervisor.start("message ids", forgetting.run)
+        self.supervisor.start("nudge", self._restart.nudge)
         await self._open_http()
         await self.platforms.start()
         await self._restart.resume()

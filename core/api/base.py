@@ -26,8 +26,11 @@ AgentName = NewType("AgentName", str)
 PlatformName = NewType("PlatformName", str)
 
 
-class Word(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """Anything that crosses the facade."""
+class Word(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True, gc=False):
+    """Anything that crosses the facade.
+
+    Words are trees of frozen values and hold no cycle, so the collector need not walk through them.
+    """
 
 
 class Command(Word, Generic[R], frozen=True):
@@ -46,7 +49,7 @@ class Event(Word, frozen=True):
     """A fact. Carries the whole new view of what changed, so applying it twice is harmless."""
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True):
+class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An instant, for two uses: `at` to show, `mono` to measure.
 
     at: UTC seconds since 1970. mono: seconds on the monotonic clock of the core
@@ -67,7 +70,7 @@ class ActorKind(StrEnum):
     SYSTEM = "system"
 
 
-class Actor(msgspec.Struct, frozen=True):
+class Actor(msgspec.Struct, frozen=True, gc=False):
     """Who caused a change: an operator's login, a platform sender, an agent, or the core itself."""
 
     kind: ActorKind
@@ -77,7 +80,7 @@ class Actor(msgspec.Struct, frozen=True):
 SYSTEM = Actor(ActorKind.SYSTEM, "core")
 
 
-class Record(msgspec.Struct, frozen=True, tag=True):
+class Record(msgspec.Struct, frozen=True, tag=True, gc=False):
     """One event with its place and cause.
 
     seq: place in the journal; a record with `durable=False` was never stored and

@@ -1,11 +1,13 @@
 """What a stop leaves behind and a start picks up: no message is lost, and no run is believed to go on."""
 
 import asyncio
+import contextlib
 from itertools import groupby
 
 import msgspec
 
 from core.api.base import EntryId, MessageId, RunId, SessionId
+from core.api.errors import StoreError
 from core.api.runs import RunOutcome, Stop
 from core.api.sessions import MessageState, RunEnded, SessionView
 from core.api.transcripts import EntryKind, EntryView
@@ -14,13 +16,14 @@ from core.gateway import rows
 from core.gateway.lane import Lane, Waiting
 from core.gateway.lanes import Lanes
 from core.gateway.ports import Agents
-from core.gateway.session import Guard, ended, held
+from core.gateway.session import Guard, ended, held, may_begin
 from core.gateway.turns import Turns
 from core.ids import IdSource
 from core.store.base import Put, Store
 
 _PAGE = 500
 _LOOK_S = 0.05
+_NUDGE_EVERY_S = 5.0
 
 
 class Recovered(msgspec.Struct):
@@ -70,9 +73,16 @@ class Restart:
     async def resume(self) -> None:
         """Begin what waits."""
         for lane in self._lanes.in_memory():
-            if lane.guard.queue and lane.view is not None:
+            if may_begin(lane.guard):
                 async with lane.lock:
-                    await self._turns.commit_next(lane, lane.view, lane.guard)
+                    await self._turns.commit_next(lane, self._lanes.view(lane), lane.guard)
+
+    async def nudge(self) -> None:
+        """Look now and then for lanes that could go on and do not, as after a full disk; until cancelled."""
+        while True:
+            await self._clock.sleep(_NUDGE_EVERY_S)
+            with contextlib.suppress(StoreError):
+                await self.resume()
 
     async def drain(self, limit_s: float) -> int:
         """Begin nothing new, give runs limit_s seconds, then put what they answer back in the queue.

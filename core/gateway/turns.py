@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -24,6 +25,8 @@ from core.ids import IdSource
 from core.store.base import Put
 from core.supervisor import Supervisor
 
+T = TypeVar("T")
+
 _STORE_RETRY_S = 1.0
 
 
@@ -38,7 +41,11 @@ class Begin(msgspec.Struct, frozen=True):
 
 
 class Turns:
-    """Runs of all sessions. problem: why an ended run could not be written yet, "" mostly."""
+    """Runs of all sessions.
+
+    on_fault(what, error): told of a fault of ours that ended a run. problem: why a run
+    cannot be read or written just now, "" mostly.
+    """
 
     def __init__(
         self,
@@ -51,6 +58,7 @@ class Turns:
         clock: Clock,
         ids: IdSource,
         supervisor: Supervisor,
+        on_fault: Callable[[str, Exception], None],
     ) -> None:
         self._lanes = lanes
         self._agents = agents
@@ -60,6 +68,7 @@ class Turns:
         self._clock = clock
         self._ids = ids
         self._supervisor = supervisor
+        self._on_fault = on_fault
         self.problem = ""
 
     def begin(self, lane: Lane, base: SessionView, guard: Guard, waiting: dict[MessageId, Waiting]) -> Begin | None:
@@ -137,9 +146,16 @@ class Turns:
         )
 
     async def _run(self, lane: Lane, live: Live) -> None:
-        history = await self._lanes.history(lane)
+        try:
+            end = await self._driven(lane, live)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not hold the lane for ever
+            self._on_fault(f"run {live.run.id}", error)
+            end = TurnEnded(stop=Stop.DIED, error=f"a fault in the core: {type(error).__name__}", code="core_fault")
+        await self._until_stored(partial(self._end, lane, live, end))
+
+    async def _driven(self, lane: Lane, live: Live) -> TurnEnded:
+        history = await self._until_stored(partial(self._lanes.history, lane))
         view = self._lanes.view(lane)
-        messages = [lane.waiting[item].message for item in live.run.message_ids]
         answered = set(live.run.message_ids)
         stream = self._agents.run(
             session_id=lane.session_id,
@@ -147,28 +163,26 @@ class Turns:
             agent=view.agent,
             run_id=live.run.id,
             attempt=live.run.attempt,
-            messages=messages,
+            messages=[lane.waiting[item].message for item in live.run.message_ids],
             history=[entry for entry in history if entry.message_id not in answered],
         )
-        end = TurnEnded(stop=Stop.DIED, error="the agent runtime ended without a word", code="no_end")
         async for report in stream:
             if isinstance(report, TurnEnded):
-                end = report
-                break
+                return report
             await self._until_stored(partial(self._reports.take, lane, live, report))
-        await self._until_stored(partial(self._end, lane, live, end))
+        return TurnEnded(stop=Stop.DIED, error="the agent runtime ended without a word", code="no_end")
 
-    async def _until_stored(self, write: Callable[[], Awaitable[None]]) -> None:
+    async def _until_stored(self, call: Callable[[], Awaitable[T]]) -> T:
         # A run that cannot be written holds its lane and says why; letting go would lose the answer.
         while True:
             try:
-                await write()
+                result = await call()
             except StoreError as error:
-                self.problem = f"cannot write: {error.message}"
+                self.problem = f"the store fails: {error.message}"
                 await self._clock.sleep(_STORE_RETRY_S)
             else:
                 self.problem = ""
-                return
+                return result
 
     async def _end(self, lane: Lane, live: Live, end: TurnEnded) -> None:
         async with lane.lock:

@@ -41,6 +41,7 @@ class FakeAgents:
         self.instant = instant
         self.takes_steering = True
         self.obeys = True
+        self.fault: Exception | None = None
         self.forgotten: list[SessionId] = []
         self._begun = asyncio.Condition()
 
@@ -73,6 +74,8 @@ class FakeAgents:
         assert attempt >= 1
         run = FakeRun(run_id, messages, history, epoch)
         yield PhaseChanged(phase=Phase.MODEL)
+        if self.fault is not None:
+            raise self.fault
         async with self._begun:
             self.runs.append(run)
             self._begun.notify_all()

@@ -57,6 +57,7 @@ class Gateway:
         self.agents = agents
         self.clock = clock
         self.errors: list[tuple[str, Exception]] = []
+        self.faults: list[tuple[str, Exception]] = []
         self.journal = Journal(store, clock)
         self.supervisor = Supervisor(clock, lambda *_: None, lambda name, error: self.errors.append((name, error)))
         ids = IdSource(clock)
@@ -100,6 +101,7 @@ class Gateway:
             clock=clock,
             ids=ids,
             supervisor=self.supervisor,
+            on_fault=lambda name, error: self.faults.append((name, error)),
         )
         steering = Steering(lanes=self.lanes, agents=agents, clock=clock, ids=ids, supervisor=self.supervisor)
         self.operations = Operations(lanes=self.lanes, turns=self.turns, steering=steering, agents=agents, clock=clock)

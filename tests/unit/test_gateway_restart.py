@@ -148,3 +148,39 @@ async def test_a_drain_lets_a_run_end_in_time() -> None:
         assert await drained == 0
         assert len(built.agents.runs) == 1
         assert built.inspection.counts()[1] == 1
+
+
+async def test_a_fault_of_ours_ends_the_run_and_frees_the_lane() -> None:
+    """The session says that it failed, the fault is told, and the next message is answered."""
+    agents = FakeAgents()
+    agents.fault = TypeError("a bug")
+    async with gateway(agents=agents) as built:
+        await built.sessions.receive(inbound("one"))
+        (ended,) = await built.until(RunEnded)
+        assert ended.outcome.code == "core_fault"
+        assert "TypeError" in ended.outcome.error
+        assert [str(error) for _, error in built.faults] == ["a bug"]
+        agents.fault = None
+        await built.sessions.receive(inbound("two"))
+        (await agents.begun(1)).answer("fine")
+        await built.until(RunEnded, 2)
+
+
+async def test_a_lane_that_could_not_begin_is_nudged_when_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a full disk nobody has to write again for what waits to go on."""
+    monkeypatch.setattr("core.gateway.restart._NUDGE_EVERY_S", 0.01)
+    store = FailingStore()
+    async with gateway(store) as built:
+        await built.sessions.receive(inbound("one"))
+        await built.agents.begun(1)
+        await built.restart.drain(0)
+    async with gateway(store, boot=2) as built:
+        await built.until(PlatformConnected)
+        await built.restart.recover()
+        store.failures = 2
+        with pytest.raises(StoreError):
+            await built.restart.resume()
+        built.supervisor.start("nudge", built.restart.nudge)
+        (await built.agents.begun(1)).answer("at last")
+        await built.until(RunEnded, 2)
+        assert await _said(built) == [("user", "one"), ("agent", "at last")]
