@@ -1,11 +1,10 @@
 """The OpenAI-compatible endpoint under /v1: any client of that API talks to our agents."""
 
-import asyncio
-
 from core.api.base import PlatformName
 from core.api.errors import ConfigError
 from core.gateway.adapters import openai_wire as wire
 from core.gateway.adapters.completions import DEFAULT_MODEL, Completions, unknown_model
+from core.gateway.adapters.mounted import serve_mounted
 from core.gateway.adapters.openapi import document
 from core.gateway.platform import Inbox, Limits, Outbound, PlatformContext, PlatformError, PlatformErrorKind
 from core.http.asgi import App, Receive, Scope, Send, respond_json
@@ -52,17 +51,7 @@ class ApiServerPlatform:
 
     async def run(self, inbox: Inbox) -> None:
         """Serve /v1 until cancelled. Raises PlatformError when the HTTP endpoint is not open, or /v1 is taken."""
-        if not self._http.url:
-            raise PlatformError(PlatformErrorKind.RETRY_AFTER, "the HTTP endpoint is not open")
-        try:
-            self._http.mount(PREFIX, self.app(inbox))
-        except ValueError as error:
-            raise PlatformError(PlatformErrorKind.REFUSED, f"another platform serves {PREFIX}") from error
-        try:
-            inbox.connected(self._http.url + PREFIX)
-            await asyncio.Event().wait()
-        finally:
-            self._http.unmount(PREFIX)
+        await serve_mounted(self._http, PREFIX, self.app, inbox)
 
     async def send(self, message: Outbound) -> str:
         """Refused: who asked has been answered or is gone. Raises PlatformError."""

@@ -1,6 +1,5 @@
 """Signed HTTP in and out: POST /webhooks/{route} hands a message in, answers go to the route's reply_url."""
 
-import asyncio
 import re
 
 import msgspec
@@ -9,6 +8,7 @@ from core.api.base import PlatformName
 from core.api.errors import ConfigError
 from core.api.sessions import ChatKind, Source
 from core.clock import Clock
+from core.gateway.adapters.mounted import serve_mounted
 from core.gateway.adapters.rate import Bucket
 from core.gateway.adapters.recent import Recent
 from core.gateway.adapters.signature import (
@@ -76,18 +76,8 @@ class WebhookPlatform:
         self._replies = Replies(context.clock)
 
     async def run(self, inbox: Inbox) -> None:
-        """Serve /webhooks until cancelled. Raises PlatformError when the HTTP endpoint is not open, or it is taken."""
-        if not self._http.url:
-            raise PlatformError(PlatformErrorKind.RETRY_AFTER, "the HTTP endpoint is not open")
-        try:
-            self._http.mount(PREFIX, self.app(inbox))
-        except ValueError as error:
-            raise PlatformError(PlatformErrorKind.REFUSED, f"another platform serves {PREFIX}") from error
-        try:
-            inbox.connected(self._http.url + PREFIX)
-            await asyncio.Event().wait()
-        finally:
-            self._http.unmount(PREFIX)
+        """Serve /webhooks until cancelled. Raises PlatformError when there is no endpoint, or it is taken."""
+        await serve_mounted(self._http, PREFIX, self.app, inbox)
 
     async def send(self, message: Outbound) -> str:
         """Post the answer to the route's reply_url; returns the delivery id, or "" where there is none.
