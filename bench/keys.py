@@ -35,9 +35,15 @@ def started(home: Path, *, sessions: int, rate: int, stats: Path | None = None) 
 
 def settle(program: Program, seconds: float) -> None:
     """Read for a while, whatever comes."""
-    end = time.perf_counter() + seconds
+    heard(program, seconds)
+
+
+def heard(program: Program, seconds: float) -> str:
+    """What is written in a while."""
+    end, text = time.perf_counter() + seconds, ""
     while time.perf_counter() < end:
-        program.read(0.05)
+        text += program.read(0.05)[0]
+    return text
 
 
 def latencies_s(program: Program, presses: int, seed: int = 1) -> list[float]:
@@ -58,20 +64,15 @@ def latencies_s(program: Program, presses: int, seed: int = 1) -> list[float]:
 
 def drawn_row(program: Program) -> int:
     """The line on which the cursor of the table is drawn: it is moved down and up again to see it."""
-    found: list[int] = []
-
-    def sees(text: str) -> bool:
-        found[:] = [int(line) for line in CURSOR.findall(text)]
-        return bool(found)
-
     program.press("g")
     settle(program, 0.5)
-    program.press("j")
-    program.until(sees, deadline_s=10.0)
-    lower = found[-1]
-    program.press("k")
-    program.until(lambda text: any(int(line) == lower - 1 for line in CURSOR.findall(text)), deadline_s=10.0)
-    return lower - 1
+    row = 0
+    for key in ("j", "k"):
+        program.press(key)
+        # An age that ticks draws the cursor too, where it was before: only the last place is where it stays.
+        text = heard(program, 0.5)
+        row = int(CURSOR.findall(text)[-1])
+    return row
 
 
 def core_lags_s(stats: Path, *, skip_s: float) -> list[float]:

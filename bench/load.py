@@ -40,7 +40,8 @@ def fleet(count: int) -> list[SessionView]:
     begun = now()
     made: list[SessionView] = []
     for number in range(count):
-        age_s = float(number % 86_400)
+        # Below an hour every age on the screen is another one each second.
+        age_s = float(number % 3_000)
         born = Mark(begun.at - age_s, begun.mono - age_s)
         changes: dict[str, Any] = {"created": born, "inbound": born, "entry_count": number % 90}
         if number % 10 == 0:

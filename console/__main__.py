@@ -10,12 +10,12 @@ import sys
 
 def main() -> int:
     """The entry point of the installed command."""
-    # Imports make many objects and hardly any garbage: the search for it would take a tenth of the start.
-    gc.set_threshold(50_000, 50, 100)
     argv = sys.argv[1:]
     early = _early(argv)
     if early is None:
         return _run(argv)
+    # Imports make many objects and hardly any garbage: the search for it would take a tenth of the start.
+    gc.set_threshold(50_000, 50, 100)
     from console import prepaint
 
     noun, home = early

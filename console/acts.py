@@ -1,6 +1,8 @@
-"""What an action does: its dialog, its command, and the core's answer in words. Bound to ids seen at the key."""
+"""What an action does: its dialog, its command, and the core's answer in words. Bound to ids seen at the key.
 
-import secrets
+The dialogs are loaded where they are shown: the first frame need not wait for them.
+"""
+
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -11,10 +13,9 @@ from console.actions import Action
 from console.mirror import Mirror
 from console.receipts import decided, delivery_words, dropped, interrupted, sent, stopping, was_reset
 from console.screens.base import Target
-from console.screens.forms import NewChatScreen, ResetScreen
 from console.session_facts import queue_words, usage_words
 from console.session_words import doing, run_words
-from console.widgets.confirm import ApprovalScreen, ConfirmScreen, InjectChoice, InjectScreen
+from console.widgets.inject_choice import InjectChoice
 from core.api.approvals import AnswerApproval, ApprovalState, ApprovalView
 from core.api.base import ApprovalId, Command, DeliveryId, Mark, MessageId, PlatformName, R, SessionId
 from core.api.deliveries import DeliveryView, DropDelivery, RetryDelivery
@@ -63,13 +64,25 @@ class ActHost(Protocol):
         ...
 
 
+class Asking(Protocol):
+    """The dialog of a decision, as far as it is told what happens meanwhile."""
+
+    def show(self, approval: ApprovalView) -> None:
+        """Show what is so now."""
+        ...
+
+    def go_dead(self, reason: str) -> None:
+        """Nothing can be decided any more."""
+        ...
+
+
 class Acts:
     """One method for each action that changes something."""
 
     def __init__(self, host: ActHost) -> None:
         self._host = host
         self.drafts: dict[str, InjectChoice] = {}
-        self.asking: tuple[str, ApprovalScreen] | None = None
+        self.asking: tuple[str, Asking] | None = None
 
     async def run(self, action: Action, target: Target) -> None:
         """Carry an action out on what was under the cursor when its key came."""
@@ -131,6 +144,10 @@ class Acts:
     # -- sessions ------------------------------------------------------------
 
     async def _inject(self, target: Target, _action: Action) -> None:
+        import secrets
+
+        from console.widgets.confirm import InjectScreen
+
         view = self._session(target)
         if view is None:
             return
@@ -195,6 +212,8 @@ class Acts:
         if not platforms:
             self._host.say("no platform lets the console begin a chat; add one of kind loopback", "needs")
             return
+        from console.screens.forms import NewChatScreen
+
         chat = await self._host.ask(NewChatScreen(platforms))
         if chat is None:
             return
@@ -204,6 +223,8 @@ class Acts:
             self._host.show_session(receipt.session_id)
 
     async def _interrupt(self, target: Target, action: Action) -> None:
+        from console.widgets.confirm import ConfirmScreen
+
         view = self._session(target)
         if view is None or view.run is None:
             return
@@ -230,6 +251,8 @@ class Acts:
         return [f"1 answer, so far {usage_words(usage)}"] if usage and usage.output_tokens else []
 
     async def _reset(self, target: Target, action: Action) -> None:
+        from console.screens.forms import ResetScreen
+
         view = self._session(target)
         if view is None:
             return
@@ -245,6 +268,8 @@ class Acts:
             await self._host.order(command, was_reset)
 
     async def _drop_message(self, target: Target, action: Action) -> None:
+        from console.widgets.confirm import ConfirmScreen
+
         watched = self._host.mirror.watched
         message = watched.messages.get(target.message_id) if watched else None
         if message is None:
@@ -266,6 +291,8 @@ class Acts:
     # -- decisions -----------------------------------------------------------
 
     async def _answer(self, target: Target, _action: Action) -> None:
+        from console.widgets.confirm import ApprovalScreen
+
         approval = self._host.mirror.approvals.get(target.approval_id)
         if approval is None:
             self._host.say("that decision is not known any more", "needs")
@@ -318,6 +345,8 @@ class Acts:
         return view
 
     async def _retry_delivery(self, target: Target, _action: Action) -> None:
+        from console.widgets.confirm import ConfirmScreen
+
         view = self._delivery(target)
         if view is None:
             return
@@ -330,6 +359,8 @@ class Acts:
             await self._host.order(RetryDelivery(delivery_id=DeliveryId(target.delivery_id)), delivery_words)
 
     async def _drop_delivery(self, target: Target, action: Action) -> None:
+        from console.widgets.confirm import ConfirmScreen
+
         view = self._delivery(target)
         if view is None:
             return
@@ -342,6 +373,8 @@ class Acts:
     # -- core ----------------------------------------------------------------
 
     async def _shutdown(self, _target: Target, action: Action) -> None:
+        from console.widgets.confirm import ConfirmScreen
+
         health = self._host.mirror.health
         busy = self._host.mirror.busy_sessions()
         lines = [

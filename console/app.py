@@ -128,13 +128,13 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
     # -- start ---------------------------------------------------------------
 
     def on_ready(self) -> None:
-        """The first frame is there: now the core."""
+        """The first frame is there: now the keys that came meanwhile, then the core, whose loading slows all else."""
         self.navigator.start()
         self.redraw.show_lines()
         for problem in self.keymap.problems[:1]:
             self.say(problem, "needs")
         self.set_interval(TICK_S, self.redraw.flush_if_due)
-        self.link.open()
+        self.call_after_refresh(self.link.open)
 
     def link_changed(self) -> None:
         """The core was opened, lost, found again, or did not start."""

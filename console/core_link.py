@@ -1,12 +1,12 @@
 """The console's end of the core: opened on a thread, fed from, asked and ordered; what fails is kept to be shown."""
 
-import gc
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from console import text
+from console.collecting import Collecting
 from console.feed import Feed, LineState
-from console.orders import Orders
+from console.orders import Orders, fault_words
 from console.screens.base import Stage
 from core.api.base import Command, Query, R
 from core.api.errors import HermesError
@@ -58,7 +58,7 @@ class CoreLink:
         self._open_hermes = open_hermes
         self._health_period_s = health_period_s
         self._orders = Orders(host.say)
-        self._is_frozen = False
+        self.collecting = Collecting()
         self.hermes: Hermes | None = None
         self.feed: Feed | None = None
         self.failure: Exception | None = None
@@ -110,12 +110,10 @@ class CoreLink:
 
     def _line_changed(self) -> None:
         self._host.link_changed()
-        if not self._is_frozen and self.feed and self.feed.line.state is LineState.LIVE and not self._host.is_headless:
-            self._is_frozen = True
-            # What is here now stays: the collector need not walk through it again and again.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(50_000, 50, 100)
+        if self.feed and self.feed.line.is_fault:
+            self._host.say(self.feed.line.reason, "failing")
+        if self.feed and self.feed.line.state is LineState.LIVE and not self._host.is_headless:
+            self.collecting.begin()
 
     async def order(self, command: Command[R], words: Callable[[R], tuple[str, str]]) -> R | None:
         """Send a command; what the core says is shown."""
@@ -124,10 +122,14 @@ class CoreLink:
     def ask(self, query: Query[Any], then: Callable[[Any], None]) -> None:
         """Put a question in the background; an error is shown."""
         if self.hermes is not None:
-            self._host.on_loop(self._answer(self.hermes.query(query), then), "questions")
+            self._host.on_loop(self._answer(self.hermes, query, then), "questions")
 
-    async def _answer(self, answer: Awaitable[Any], then: Callable[[Any], None]) -> None:
+    async def _answer(self, hermes: Hermes, query: Query[Any], then: Callable[[Any], None]) -> None:
         try:
-            then(await answer)
+            found = await hermes.query(query)
         except HermesError as error:
             self._host.say(f"{error.code}: {text.clean(error.message)}", "failing")
+        except Exception as error:  # noqa: BLE001 - a fault of the core must not end the screen
+            self._host.say(fault_words(type(query).__name__, error), "failing")
+        else:
+            then(found)

@@ -9,6 +9,7 @@ from textual.containers import Container, Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
 from textual.suggester import Suggester
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -23,6 +24,8 @@ from console.widgets.table import VirtualTable
 from console.widgets.transcript import TranscriptView
 
 LEAST_COLUMNS, LEAST_ROWS = 60, 16
+# Textual lets up to two periods pass after a frame, so at its 60 a second a key may wait for 33 ms.
+_FRAME_S = 1 / 120
 _PANES = ("table", "transcript", "log", "fields", "page")
 
 
@@ -107,6 +110,13 @@ class DeskScreen(Screen[None]):
         self.is_noticing = False
         self._view: View | None = None
         self._focus_before: Widget | None = None
+        self._frame_timer: Timer | None = None
+
+    @property
+    def _update_timer(self) -> Timer:
+        if self._frame_timer is None:
+            self._frame_timer = self.set_interval(_FRAME_S, self._on_timer_update, name="screen_update", pause=True)
+        return self._frame_timer
 
     def compose(self) -> ComposeResult:
         """All panes are there from the start; a view shows some of them."""

@@ -1,7 +1,9 @@
 """One record of the journal as one short line for people: kind, subject, words, and how loud it is (pure)."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from core.api import approvals, deliveries, platforms, sessions, system
 from core.api.base import Event, Record
@@ -10,8 +12,8 @@ from core.api.runs import RunOutcome
 _TEXT_LIMIT = 160
 
 
-class EventLine(NamedTuple):
-    """A record, made light enough to keep a hundred thousand of.
+class EventLine(msgspec.Struct, frozen=True, gc=False):
+    """A record, made light enough to keep a hundred thousand of, and of no interest to the collector.
 
     at: UTC seconds. level: info, good, warn or fail. text: from outside, not cleaned yet.
     """

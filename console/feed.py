@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from console.mirror import Mirror
+from console.orders import fault_words
 from core.api.approvals import ListApprovals
 from core.api.base import Query, Record, Seq, V
 from core.api.deliveries import ListDeliveries
@@ -29,6 +30,10 @@ _BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 T = TypeVar("T")
 
 
+class Fault(Exception):
+    """The core raised what nobody foresaw. The text is one line: what was asked, the error's type and text."""
+
+
 class LineState(StrEnum):
     """How the console stands with the core."""
 
@@ -43,6 +48,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """The connection in words. as_of: local monotonic time of the last thing heard; loaded: rows so far.
 
     retry_at: local monotonic time of the next try. reason: one line, while reconnecting.
+    is_fault: the core did not just go away: it raised what nobody foresaw.
     """
 
     state: LineState = LineState.OPENING
@@ -51,6 +57,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 0
     retry_at: float | None = None
     reason: str = ""
+    is_fault: bool = False
 
 
 class Feed:
@@ -84,10 +91,13 @@ class Feed:
                 await self._follow_once()
             except Lagged as error:
                 failures = 0
-                await self._wait_to_retry(_BACKOFF_S[0], error)
-            except HermesError as error:
+                await self._wait_to_retry(_BACKOFF_S[0], error.message)
+            except (HermesError, Fault) as error:
                 failures = 1 if self.line.state is LineState.LIVE else failures + 1
-                await self._wait_to_retry(_BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1], error)
+                reason = error.message if isinstance(error, HermesError) else str(error)
+                await self._wait_to_retry(
+                    _BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1], reason, is_fault=isinstance(error, Fault)
+                )
 
     def retry_now(self) -> None:
         """Try again at once instead of waiting."""
@@ -117,7 +127,7 @@ class Feed:
                 group.create_task(self._watch_session())
         except BaseExceptionGroup as group_error:
             # One lost line ends all four; which of them noticed first does not matter.
-            errors = [error for error in group_error.exceptions if isinstance(error, HermesError)]
+            errors = [error for error in group_error.exceptions if isinstance(error, HermesError | Fault)]
             if not errors or len(errors) < len(group_error.exceptions):
                 raise
             raise next((error for error in errors if isinstance(error, Lagged)), errors[0]) from None
@@ -136,8 +146,9 @@ class Feed:
 
     async def _follow(self, after: Seq) -> None:
         apply, began, count = self._mirror.apply, self._mono(), 0
-        stream: AsyncIterator[Record] = self._hermes.subscribe(after=after)
+        stream: AsyncIterator[Record] | None = None
         try:
+            stream = self._hermes.subscribe(after=after)
             async for record in stream:
                 apply(record)
                 count += 1
@@ -146,6 +157,10 @@ class Feed:
                     self._heard()
                     await _breath()
                     began = self._mono()
+        except HermesError:
+            raise
+        except Exception as error:
+            raise Fault(fault_words("subscribe", error)) from error
         finally:
             aclose: Any = getattr(stream, "aclose", None)
             if aclose is not None:
@@ -219,22 +234,31 @@ class Feed:
     async def _query(self, query: Query[V]) -> V:
         try:
             async with asyncio.timeout(QUERY_LIMIT_S):
-                return await self._hermes.query(query)
+                return await self._answer(query)
         except TimeoutError:
             name = type(query).__name__
             raise DeadlineExceeded(
                 f"the core did not answer {name} in {QUERY_LIMIT_S:.0f} s", what=name, limit_s=QUERY_LIMIT_S
             ) from None
 
+    async def _answer(self, query: Query[V]) -> V:
+        try:
+            return await self._hermes.query(query)
+        except (HermesError, TimeoutError):
+            raise
+        except Exception as error:
+            raise Fault(fault_words(type(query).__name__, error)) from error
+
     # -- waiting -------------------------------------------------------------
 
-    async def _wait_to_retry(self, delay_s: float, error: HermesError) -> None:
+    async def _wait_to_retry(self, delay_s: float, reason: str, *, is_fault: bool = False) -> None:
         self._set(
             msgspec.structs.replace(
                 self.line,
                 state=LineState.RECONNECTING,
                 retry_at=self._mono() + delay_s,
-                reason=error.message,
+                reason=reason,
+                is_fault=is_fault,
             )
         )
         await self._pause(delay_s)

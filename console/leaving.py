@@ -12,7 +12,6 @@ from console.options import ConsoleOptions
 from console.prepaint import save_frame
 from console.remembered import Remembered, load_remembered, save_remembered
 from console.session_words import doing
-from console.widgets.confirm import QuitScreen
 from core.api.base import Mark
 
 T = TypeVar("T")
@@ -78,6 +77,9 @@ class Leaving:
         if wish in {"stop", "keep"}:
             self.leave(stop=wish == "stop")
             return
+        # Dialogs are loaded when the first of them is wanted: the first frame need not wait for them.
+        from console.widgets.confirm import QuitScreen
+
         choice = await self._host.ask(QuitScreen(self.busy_lines(), may_leave_running=not options.demo))
         if choice is None:
             return

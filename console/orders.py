@@ -10,6 +10,7 @@ from core.api.errors import HermesError
 from core.api.port import Hermes
 
 LIMIT_S = 20.0
+_FAULT_CELLS = 300
 Say = Callable[[str, str], None]
 
 
@@ -30,6 +31,12 @@ def error_words(error: HermesError) -> str:
     words += f" by {by}" if by else ""
     words += f"; {fix}" if fix else ""
     return text.redact(text.clean(words))
+
+
+def fault_words(asked: str, error: Exception) -> str:
+    """An error that nobody foresaw in one line: what was asked, its type, its text."""
+    words = text.cut(text.clean(f"{asked} failed: {type(error).__name__}: {error}"), _FAULT_CELLS)
+    return text.redact(words)
 
 
 class Orders:
@@ -57,6 +64,8 @@ class Orders:
             )
         except HermesError as error:
             self._say(error_words(error), "failing")
+        except Exception as error:  # noqa: BLE001 - a fault of the core must not end the screen
+            self._say(fault_words(type(command).__name__, error), "failing")
         else:
             said, tone = words(receipt)
             self._say(said, tone)

@@ -114,6 +114,7 @@ class Redraw:
             host.desk.result.set_parts([])
         if self._seconds % _SAVE_PERIOD_S == 0:
             host.leaving.save_frame_later()
+        host.link.collecting.when_calm(now, self._keyed_at)
         self.show_lines()
 
     def say(self, words: str, tone: str) -> None:

@@ -5,19 +5,18 @@ rows are filtered and sorted in tens of milliseconds, on the order they had befo
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 
 from console.session_filter import SessionFilter
+from console.session_order import SORTS, SessionOrder, who
 from core.api.base import Mark
 from core.api.sessions import SessionState, SessionView
 
-STATES = tuple(state.value for state in SessionState)
-SORTS = ("attention", "wait", "id", "agent", "who", "platform", "state", "queue", "age")
+__all__ = ["SORTS", "STATES", "Selection", "SessionIndex", "haystack", "since", "who"]
 
-_RANK = {"waiting": 0, "failed": 1, "interrupting": 2, "running": 3, "queued": 4, "idle": 5}
-_Key = tuple[float | str, ...]
+STATES = tuple(state.value for state in SessionState)
 
 
 def since(view: SessionView) -> Mark:
@@ -31,14 +30,6 @@ def since(view: SessionView) -> Mark:
     return view.inbound or view.created
 
 
-def who(view: SessionView) -> str:
-    """The people of a session in one word: chat name, title or native ids."""
-    source = view.source
-    if source.chat_name or view.title:
-        return source.chat_name or view.title
-    return source.chat if source.user is None else f"{source.chat}/{source.user}"
-
-
 def haystack(view: SessionView) -> str:
     """What a plain word of a filter is looked for in."""
     source = view.source
@@ -46,29 +37,6 @@ def haystack(view: SessionView) -> str:
         f"{view.id}\n{view.agent}\n{source.platform}\n{source.chat}\n{source.chat_name}\n"
         f"{source.user or ''}\n{view.title}\n{view.state.value}"
     ).lower()
-
-
-def _words(view: SessionView) -> tuple[object, ...]:
-    return view.state, view.title, view.agent, view.source
-
-
-def _attention(view: SessionView, at: float) -> _Key:
-    rank = _RANK[view.state.value]
-    # Of those that wait the longest comes first, of the idle ones the latest.
-    return (rank, at if rank < _RANK["idle"] else -at, view.id)
-
-
-_KEYS: dict[str, Callable[[SessionView, float], _Key]] = {
-    "attention": _attention,
-    "wait": lambda view, at: (view.state is SessionState.IDLE, at, view.id),
-    "id": lambda view, _at: (view.id,),
-    "agent": lambda view, at: (view.agent, at, view.id),
-    "who": lambda view, _at: (who(view).lower(), view.id),
-    "platform": lambda view, _at: (view.source.platform, view.id),
-    "state": lambda view, _at: (_RANK[view.state.value], view.id),
-    "queue": lambda view, at: (-view.queue_depth, at, view.id),
-    "age": lambda view, _at: (view.created.at, view.id),
-}
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -80,15 +48,25 @@ class Selection(msgspec.Struct, frozen=True):
     hides_idle: bool = True
 
 
+class _Passed(msgspec.Struct, frozen=True):
+    """What passed the last filter: of which ids, by which words."""
+
+    of: list[str]
+    words: tuple[str, ...]
+    without: tuple[str, ...]
+    ids: list[str]
+
+
 class SessionIndex:
     """Search text, sort keys and states of all rows; `listed` gives the ids of a selection."""
 
     def __init__(self) -> None:
         self._views: dict[str, SessionView] = {}
         self._texts: dict[str, str] = {}
+        self._since: dict[str, float] = {}
         self._by_state: dict[str, set[str]] = {state: set() for state in STATES}
-        self._keys: dict[str, dict[str, _Key]] = {"attention": {}}
-        self._order: dict[tuple[str, bool], list[str]] = {}
+        self._order: SessionOrder | None = None
+        self._passed: _Passed | None = None
 
     def put(self, view: SessionView) -> None:
         """Take a row in, new or changed."""
@@ -99,11 +77,12 @@ class SessionIndex:
                 self._by_state[before.state.value].discard(row_id)
             self._by_state[view.state.value].add(row_id)
         self._views[row_id] = view
-        if before is None or _words(before) != _words(view):
+        self._since[row_id] = since(view).at
+        if before is None or _texts_differ(before, view):
             self._texts[row_id] = haystack(view)
-        for name, keys in self._keys.items():
-            if before is None or row_id in keys:
-                keys[row_id] = _KEYS[name](view, since(view).at)
+            self._passed = None
+        if self._order is not None:
+            self._order.put(row_id)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -120,56 +99,67 @@ class SessionIndex:
         return heapq.nsmallest(limit, ids, key=lambda row_id: since(self._views[row_id]).at)
 
     def listed(self, selection: Selection, *, ages: Callable[[SessionView], tuple[float, float]]) -> list[str]:
-        """The ids of a selection in its order. `ages`: of the row and of its state, in seconds."""
-        wanted = self._candidates(selection)
-        ids = self._sorted(selection, wanted)
-        return self._passed(selection.filter, ids, ages)
+        """The ids of a selection in its order. `ages`: of the row and of its state, in seconds.
 
-    def _candidates(self, selection: Selection) -> set[str] | None:
+        The list is not changed later: the same list means that nothing moved.
+        """
+        ids = self._ordered(selection.sort, self._states(selection))
+        ids = self._with_words(selection.filter, ids)
+        ids = self._tested(selection.filter, ids, ages)
+        return ids[::-1] if selection.is_reversed else ids
+
+    def _states(self, selection: Selection) -> frozenset[str] | None:
         states = selection.filter.states
         if states is None and selection.hides_idle:
             states = frozenset(STATES) - {SessionState.IDLE.value}
-        if states is None or len(states) == len(STATES):
-            return None
-        return set[str]().union(*(self._by_state[state] for state in states))
+        return None if states is None or len(states) == len(STATES) else states
 
-    def _sorted(self, selection: Selection, wanted: set[str] | None) -> list[str]:
-        keys = self._keys.setdefault(selection.sort, {})
-        make = _KEYS[selection.sort]
-        ids: Iterable[str] = self._views if wanted is None else wanted
-        if len(keys) < len(self._views):
-            for row_id in ids:
-                if row_id not in keys:
-                    view = self._views[row_id]
-                    keys[row_id] = make(view, since(view).at)
-        place = (selection.sort, selection.is_reversed)
-        before = self._order.get(place, []) if wanted is None else []
-        if wanted is None:
-            # The order of last time is nearly right, which is what the sort is fastest on.
-            order = before if len(before) == len(self._views) else [*before, *(self._views.keys() - set(before))]
-        else:
-            order = list(wanted)
-        order.sort(key=keys.__getitem__, reverse=selection.is_reversed)
-        if wanted is None:
-            self._order[place] = order
-            return list(order)
-        return order
+    def _ordered(self, sort: str, states: frozenset[str] | None) -> list[str]:
+        order = self._order
+        # Only the order that somebody looks at is kept up.
+        if order is None or (order.sort, order.states) != (sort, states):
+            order = self._order = SessionOrder(sort, states, self._views, self._since)
+            order.fill(self._views if states is None else set[str]().union(*(self._by_state[one] for one in states)))
+        return order.ids()
 
-    def _passed(
+    def _with_words(self, chosen: SessionFilter, ids: list[str]) -> list[str]:
+        if not (chosen.words or chosen.without):
+            return ids
+        before, texts, of = self._passed, self._texts, ids
+        if before is not None and before.of is ids and _narrows(chosen, before):
+            ids = before.ids
+        for word in chosen.words:
+            ids = [row_id for row_id in ids if word in texts[row_id]]
+        for word in chosen.without:
+            ids = [row_id for row_id in ids if word not in texts[row_id]]
+        self._passed = _Passed(of, chosen.words, chosen.without, ids)
+        return ids
+
+    def _tested(
         self,
         chosen: SessionFilter,
         ids: list[str],
         ages: Callable[[SessionView], tuple[float, float]],
     ) -> list[str]:
-        if chosen.words or chosen.without:
-            texts = self._texts
-            for word in chosen.words:
-                ids = [row_id for row_id in ids if word in texts[row_id]]
-            for word in chosen.without:
-                ids = [row_id for row_id in ids if word not in texts[row_id]]
         views = self._views
         for test in chosen.tests:
             ids = [row_id for row_id in ids if test(views[row_id])]
         for age_test in chosen.age_tests:
             ids = [row_id for row_id in ids if age_test(*ages(views[row_id]))]
         return ids
+
+
+def _texts_differ(one: SessionView, other: SessionView) -> bool:
+    return (
+        one.state is not other.state
+        or one.title != other.title
+        or one.agent != other.agent
+        or (one.source is not other.source and one.source != other.source)
+    )
+
+
+def _narrows(chosen: SessionFilter, before: _Passed) -> bool:
+    """Whether whatever passes the filter passed the one before too: a letter was added."""
+    return all(any(old in new for new in chosen.words) for old in before.words) and set(before.without) <= set(
+        chosen.without
+    )

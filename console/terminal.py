@@ -161,6 +161,7 @@ class HermesDriver(LinuxDriver):
         self.vitals = TerminalVitals()
         self._frame_writer: FrameWriter | None = None
         self._keeps_all = True
+        self._waker: tuple[int, int] | None = None
         self._old_hangup: Any = None
 
     def write(self, data: str) -> None:
@@ -184,6 +185,7 @@ class HermesDriver(LinuxDriver):
         if threading.current_thread() is threading.main_thread():
             self._old_hangup = signal.signal(signal.SIGHUP, self._hang_up)
         self._keeps_all = True
+        self._waker = os.pipe()
         # Textual gives it no types.
         super().start_application_mode()  # type: ignore[no-untyped-call]
         self._keeps_all = False
@@ -191,7 +193,13 @@ class HermesDriver(LinuxDriver):
     def stop_application_mode(self) -> None:
         """Give the terminal back."""
         self._keeps_all = True
+        waker, self._waker = self._waker, None
+        if waker is not None:
+            # The input thread is waited for; it would see the end only at its next look.
+            os.write(waker[1], b"x")
         super().stop_application_mode()
+        for descriptor in waker or ():
+            os.close(descriptor)
 
     def close(self) -> None:
         """Write what is left and let the threads end."""
@@ -210,8 +218,12 @@ class HermesDriver(LinuxDriver):
         decode = getincrementaldecoder("utf-8")("replace").decode
         poller = select.poll()
         poller.register(self.fileno, select.POLLIN)
+        if self._waker is not None:
+            poller.register(self._waker[0], select.POLLIN)
         while not self.exit_event.is_set():
-            if poller.poll(_POLL_MS):
+            if ready := poller.poll(_POLL_MS):
+                if any(descriptor != self.fileno for descriptor, _ in ready):
+                    return
                 try:
                     data = os.read(self.fileno, _READ_BYTES)
                 except OSError:

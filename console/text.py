@@ -108,6 +108,8 @@ def fit(text: str, width: int, *, ellipsis: str = "…") -> str:
     """The text in exactly width cells: cut with an ellipsis or padded with spaces on the right."""
     if width <= 0:
         return ""
+    if len(text) <= width and text.isascii():
+        return text.ljust(width)
     short = cut(text, width, ellipsis=ellipsis)
     return short + " " * (width - cell_width(short))
 
@@ -116,6 +118,8 @@ def fit_right(text: str, width: int, *, ellipsis: str = "…") -> str:
     """As `fit`, padded on the left: for numbers and ages."""
     if width <= 0:
         return ""
+    if len(text) <= width and text.isascii():
+        return text.rjust(width)
     short = cut(text, width, ellipsis=ellipsis)
     return " " * (width - cell_width(short)) + short
 

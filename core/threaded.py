@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from core.api.base import Actor, Command, Query, R, Record, Seq, V
-from core.api.errors import HermesError, Lagged, Unavailable
+from core.api.errors import Lagged, Unavailable
 from core.api.port import Hermes
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ class _Bridge:
         self._loop = loop
         self._wake = asyncio.Event()
         self.records: deque[Record] = deque()
-        self.error: HermesError | None = None
+        self.error: Exception | None = None
 
     async def wait(self) -> None:
         """Until there is something to read, or an error."""
@@ -127,7 +127,7 @@ class _Bridge:
         if len(self.records) == 1:
             self._call(self._wake.set)
 
-    def fail(self, error: HermesError) -> None:
+    def fail(self, error: Exception) -> None:
         """Called on the core's thread: nothing more comes."""
         self.error = error
         self._call(self._wake.set)
@@ -141,7 +141,7 @@ async def _pump(hermes: Hermes, after: Seq, bridge: _Bridge) -> None:
     try:
         async for record in hermes.subscribe(after=after):
             bridge.put(record)
-    except HermesError as error:
+    except Exception as error:  # noqa: BLE001 - a fault, too, must reach the reader, who would wait for ever
         bridge.fail(error)
     except asyncio.CancelledError:
         bridge.fail(Unavailable("the core has stopped", fix="start it again"))

@@ -4,7 +4,7 @@ from console import text
 from console.changes import Changes
 from console.glyphs import tone_badge
 from console.needs import Need, needs
-from console.screens.base import ListView, Stage, Target, gone_row, version
+from console.screens.base import ListView, Stage, Target, gone_row
 from console.screens.empty import first_step_fields
 from console.screens.system_facts import latest_facts, platform_facts, system_facts
 from console.session_facts import Fact, approval_facts, peek
@@ -120,7 +120,7 @@ class OverviewView(ListView):
             need.text,
             (need.key, "quiet"),
         )
-        return Row(row_id, cells, version(need.text, need.subject, need.age_s and int(need.age_s)))
+        return Row(row_id, cells, cells)
 
     def empty_text(self) -> str:
         """Nothing needs a human."""

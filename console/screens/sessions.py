@@ -8,7 +8,7 @@ import msgspec
 from console import text
 from console.changes import Changes
 from console.glyphs import badge
-from console.screens.base import ListView, Stage, Target, gone_row, version
+from console.screens.base import ListView, Stage, Target, gone_row
 from console.screens.empty import first_steps
 from console.session_facts import Fact, approval_facts, peek
 from console.session_filter import parse_filter
@@ -100,7 +100,7 @@ class SessionsView(ListView):
             (text.short_count(view.input_tokens + view.output_tokens), quiet),
             (doing(view, approval, self.stage.age_s), last_tone),
         )
-        return Row(row_id, cells, version(view.version, view.boot, int(wait_s), approval and approval.id))
+        return Row(row_id, cells, cells)
 
     def detail(self, row_id: str) -> list[Fact]:
         """The facts of the session under the cursor."""

@@ -10,7 +10,8 @@ from textual.widgets import Input
 from console.widgets.approval import ApprovalChoice, ApprovalScreen
 from console.widgets.controls import Buttons, Lines, TickBox
 from console.widgets.dialog import Dialog
-from console.widgets.inject import InjectChoice, InjectScreen
+from console.widgets.inject import InjectScreen
+from console.widgets.inject_choice import InjectChoice
 
 __all__ = [
     "ApprovalChoice",

@@ -52,6 +52,7 @@ class FieldPane(ScrolledSurface):
 
     def on_resize(self) -> None:
         """Another size, another layout."""
+        self.virtual_size = Size(1, max(len(self._laid), self.size.height))
         self.width_changed()
 
     def width_changed(self) -> None:
@@ -76,8 +77,9 @@ class FieldPane(ScrolledSurface):
             laid.extend(("", line, tone) for line in lines[1:])
         old, self._laid = self._laid, laid
         old_width, self._laid_width = self._laid_width, width
+        # Another virtual size lays out the whole screen; while all fits there is nothing to scroll and no need for it.
+        self.virtual_size = Size(1, max(len(laid), self.size.height))
         if len(old) != len(laid) or old_width != width:
-            self.virtual_size = Size(1, len(laid))
             self.refresh()
             return
         for place, (before, after) in enumerate(zip(old, laid, strict=True)):

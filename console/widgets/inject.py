@@ -1,7 +1,6 @@
 """The dialog that puts a message to the agent of a session."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -12,6 +11,7 @@ from console.text import clean, cut
 from console.widgets.composer import Editor
 from console.widgets.controls import Choice, Lines
 from console.widgets.dialog import Dialog
+from console.widgets.inject_choice import InjectChoice
 from console.widgets.surface import app_of
 from core.api.sessions import Mode, Voice
 
@@ -20,15 +20,6 @@ _MODES = (Mode.QUEUE, Mode.STEER, Mode.INTERRUPT)
 _VOICE_WORDS = ("operator note to the agent", "as the user")
 _MODE_WORDS = ("queue", "steer the run", "interrupt the run")
 _TYPED_LETTERS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class InjectChoice:
-    """A message and how it is put."""
-
-    text: str = ""
-    voice: Voice = Voice.NOTE
-    mode: Mode = Mode.QUEUE
 
 
 class InjectScreen(Dialog[InjectChoice | None]):

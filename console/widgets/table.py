@@ -4,6 +4,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import ClassVar
 
+from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -78,6 +79,7 @@ class VirtualTable(ScrolledSurface):
         self._sorted_by: tuple[str, bool] = ("", False)
         self._strips: dict[Hashable, Strip] = {}
         self._painted: dict[int, Hashable] = {}
+        self._looked_at: dict[str, Row] = {}
         self._placed: tuple[tuple[int, int], list[Place]] = ((-1, -1), [])
         self._look: Hashable = None
 
@@ -115,6 +117,7 @@ class VirtualTable(ScrolledSurface):
         self._row_source = source
         self._strips.clear()
         self._painted.clear()
+        self._looked_at.clear()
         self._marked.clear()
         self._cursor = None
         self._cursor_at = 0
@@ -139,6 +142,7 @@ class VirtualTable(ScrolledSurface):
         """Repaint those of the changed rows that are visible and look different now; None looks at all visible rows."""
         if self._row_source is None or not self._ids:
             return
+        self._looked_at.clear()
         wanted = changed if changed is None or isinstance(changed, AbstractSet) else set(changed)
         width = self.size.width
         for y in range(_HEADER_LINES, self.size.height):
@@ -147,7 +151,10 @@ class VirtualTable(ScrolledSurface):
                 break
             if wanted is not None and self._ids[index] not in wanted:
                 continue
-            if self._key(self._row_source.row(self._ids[index]), width) != self._painted.get(y):
+            row = self._row_source.row(self._ids[index])
+            if self._key(row, width) != self._painted.get(y):
+                # The next frame draws what was looked at here, and need not ask again.
+                self._looked_at[row.id] = row
                 self.refresh(Region(0, y, width, 1))
 
     def order_changed(self) -> None:
@@ -310,7 +317,8 @@ class VirtualTable(ScrolledSurface):
         if index >= len(self._ids):
             self._painted.pop(y, None)
             return self.draw((), width)
-        row = self._row_source.row(self._ids[index])
+        row_id = self._ids[index]
+        row = self._looked_at.pop(row_id, None) or self._row_source.row(row_id)
         key = self._key(row, width)
         self._painted[y] = key
         strip = self._strips.get(key)
@@ -332,16 +340,24 @@ class VirtualTable(ScrolledSurface):
         return self.draw([("".join(parts)[:-1], style)], width)
 
     def _build(self, row: Row, width: int) -> Strip:
-        palette, glyphs = self.palette, self.glyphs
+        palette, ellipsis = self.palette, self.glyphs.ellipsis
         is_cursor = row.id == self._cursor
-        sign = glyphs.mark if row.id in self._marked else glyphs.cursor if is_cursor else " "
-        plain = palette.style("plain")
-        spans = [(sign, palette.style("accent"))]
+        sign = self.glyphs.mark if row.id in self._marked else self.glyphs.cursor if is_cursor else " "
+        over = self.cursor_style(is_cursor=is_cursor)
+        ground = self.ground if over is None else self.ground + over
+        plain = ground + palette.style("plain")
+        segments = [Segment(sign, ground + palette.style("accent"))]
+        used = _GUTTER
         for order, (nth, column, cells) in enumerate(self._places(width)):
             cell = row.cells[nth] if nth < len(row.cells) else ""
             text, tone = (cell, "plain") if isinstance(cell, str) else cell
             shape = fit_right if column.align == "right" else fit
             if order:
-                spans.append((" ", plain))
-            spans.append((shape(clean(text), cells, ellipsis=glyphs.ellipsis), palette.style(tone)))
-        return self.draw(spans, width, self.cursor_style(is_cursor=is_cursor))
+                segments.append(Segment(" ", plain))
+                used += 1
+            if cells > 0:
+                segments.append(Segment(shape(clean(text), cells, ellipsis=ellipsis), ground + palette.style(tone)))
+                used += cells
+        if used < width:
+            segments.append(Segment(" " * (width - used), plain))
+        return Strip(segments, max(used, width)).crop(0, max(0, width))

@@ -13,6 +13,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from core.http.refusal import HttpRefusal
 
 HEAD_LIMIT_BYTES = 32_768
+_LINGER_S = 0.5
+_LINGERING_LIMIT = 64
 
 _CODES = {
     400: ("malformed_request", "this is not a well-formed HTTP request"),
@@ -39,11 +41,16 @@ class _BoundedProtocol(H11Protocol):
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
         self._has_spoken = False
+        self._is_turned_away = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        if len(self.connections) > self._connection_limit:
-            self._refuse(HttpRefusal(503, "too_many_connections", "all connections are taken; try again in a moment"))
+        surplus = len(self.connections) - self._connection_limit
+        if surplus > _LINGERING_LIMIT:
+            self.transport.abort()
+            return
+        if surplus > 0:
+            self._turn_away()
             return
         self._deadline = self.loop.call_later(self._header_timeout_s, self._headers_late)
 
@@ -52,12 +59,21 @@ class _BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_turned_away:
+            return
         self._has_spoken = True
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
             self._disarm()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(self._header_timeout_s, self._headers_late)
+
+    def _turn_away(self) -> None:
+        # Closed at once, with the request unread, the system would send a reset that can overtake the answer.
+        self._is_turned_away = True
+        self._answer(HttpRefusal(503, "too_many_connections", "all connections are taken; try again in a moment"))
+        self.transport.write_eof()
+        self._deadline = self.loop.call_later(_LINGER_S, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are replaced by ours
         error = sys.exc_info()[1]
@@ -85,6 +101,10 @@ class _BoundedProtocol(H11Protocol):
             # What the app still sends must not follow this answer.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+        self._answer(refusal)
+        self.transport.close()
+
+    def _answer(self, refusal: HttpRefusal) -> None:
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             body = refusal.body()
             head = h11.Response(
@@ -97,4 +117,3 @@ class _BoundedProtocol(H11Protocol):
             )
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()

@@ -278,6 +278,26 @@ async def test_a_stop_lets_an_answer_end_that_is_about_to() -> None:
         await stop
 
 
+async def test_a_stop_without_callers_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for the next tick nor for callers who are not there; the port is free at once."""
+
+    async def waits(_server: object, sockets: object) -> None:
+        raise AssertionError(f"a stop without callers waits for {sockets}")
+
+    monkeypatch.setattr("core.http.server._TICK_S", 1e6)
+    monkeypatch.setattr("uvicorn.Server.shutdown", waits)
+    server = HttpServer(HttpSettings(port=0), Secret(KEY), lambda _: None)
+    server.mount("/echo", echo)
+    await server.bind()
+    port = port_of(server)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(server.run())
+        assert (await talk(server, request()))[0] == 200
+        await server.stop()
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
 async def test_cancelling_run_stops_the_server() -> None:
     """The supervisor's way to end it leaves the port free."""
     server = HttpServer(HttpSettings(port=0), Secret(KEY), lambda _: None)

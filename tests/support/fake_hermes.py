@@ -20,7 +20,7 @@ import msgspec
 from core.api import approvals, deliveries, sessions, system
 from core.api.approvals import ApprovalView
 from core.api.base import SYSTEM, Actor, Command, Event, MessageId, Query, R, Record, Seq, SessionId, V
-from core.api.errors import AlreadyDecided, ConflictError, HermesError, InvalidInput, Lagged, Unavailable
+from core.api.errors import AlreadyDecided, ConflictError, InvalidInput, Lagged, Unavailable
 from core.api.platforms import PlatformView
 from core.api.sessions import Mode, SessionState
 from tests.support.fake_state import FakeState, get_view
@@ -77,7 +77,7 @@ class FakeHermes(FakeState):
         self.is_closed = False
         self._keys: dict[tuple[SessionId, str], MessageId] = {}
         self._buffer_limit = buffer_limit
-        self._failures: list[HermesError] = []
+        self._failures: list[Exception] = []
         self._gate: asyncio.Event | None = None
         self._subscriptions: set[_Subscription] = set()
 
@@ -114,7 +114,7 @@ class FakeHermes(FakeState):
             subscription.put(record)
         return record
 
-    def fail_next(self, error: HermesError) -> None:
+    def fail_next(self, error: Exception) -> None:
         """The next command or query raises this instead of being answered."""
         self._failures.append(error)
 
@@ -132,6 +132,11 @@ class FakeHermes(FakeState):
         """Every present subscriber fell behind."""
         for subscription in list(self._subscriptions):
             subscription.end(Lagged("the reader fell behind"))
+
+    def break_streams(self, error: Exception) -> None:
+        """Every present subscriber gets the error instead of the next record."""
+        for subscription in list(self._subscriptions):
+            subscription.end(error)
 
     def lose(self) -> None:
         """The core goes away: all that is under way ends with Unavailable."""
@@ -299,7 +304,7 @@ class _Subscription:
     def __init__(self, replayed: list[Record], limit: int) -> None:
         self._replayed = deque(replayed)
         self._waiting: deque[Record] = deque()
-        self._error: HermesError | None = None
+        self._error: Exception | None = None
         self._ready = asyncio.Event()
         self._limit = limit
 
@@ -310,7 +315,7 @@ class _Subscription:
         self._waiting.append(record)
         self._ready.set()
 
-    def end(self, error: HermesError) -> None:
+    def end(self, error: Exception) -> None:
         self._error = error
         if isinstance(error, Lagged):
             self._replayed.clear()

@@ -1,6 +1,8 @@
 """The embedded agent: it plays what it is given, asks before it acts, and stops when it is told."""
 
 import asyncio
+import gc
+import warnings
 from pathlib import Path
 
 import pytest
@@ -221,6 +223,30 @@ async def test_a_cancelled_turn_ends_within_its_step(tmp_path: Path, text: str) 
     asked = [report.action_id for report in reports if isinstance(report, ActionRequested)]
     settled = [(report.action_id, report.outcome) for report in reports if isinstance(report, ActionSettled)]
     assert settled == [(action_id, "withdrawn") for action_id in asked]
+
+
+@pytest.mark.parametrize("deadline", ["", ", deadline_s: 20"], ids=["no limit", "limit"])
+@pytest.mark.parametrize("leaves", [False, True], ids=["cancelled", "left"])
+async def test_a_turn_that_ends_in_a_question_leaves_no_wait_behind(
+    tmp_path: Path, deadline: str, *, leaves: bool
+) -> None:
+    """Whichever wait was made for the answer, it was awaited: nothing is complained of when it is thrown away."""
+    scenario = f"rules: [{{steps: [{{approval: {{title: T{deadline}, allow: [{{text: 'yes'}}]}}}}]}}]"
+    runner = await opened(tmp_path, scenario=scenario)
+    with warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        reading = Reading(runner.turn(turn_request("hello")))
+        await reading.until(ActionRequested)
+        # The turn goes on to wait once its report was taken.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        if leaves:
+            await reading.leave()
+        else:
+            await runner.cancel("enough")
+            assert end_of(await reading.whole()).stop is Stop.CANCELLED
+        gc.collect()
+    assert [str(complaint.message) for complaint in complaints] == []
 
 
 async def test_a_yes_after_a_cancel_writes_nothing(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ async def test_records_cross_in_order_and_a_reader_can_leave() -> None:
     """Ten thousand in order; leaving ends the subscription on the other side."""
     inner = Inner(10_000)
     hermes = await asyncio.to_thread(_started, inner)
-    stream = hermes.subscribe(after=Seq(5))
+    stream: Any = hermes.subscribe(after=Seq(5))
     seen = []
     async for record in stream:
         seen.append(record.seq)
@@ -95,6 +95,17 @@ async def test_an_error_of_the_stream_reaches_the_reader_after_what_came_before(
     assert [(await anext(stream)).seq for _ in range(3)] == [1, 2, 3]
     with pytest.raises(Lagged):
         await anext(stream)
+    await hermes.close()
+
+
+async def test_a_fault_of_the_stream_reaches_the_reader() -> None:
+    """An error that nobody foresaw must not leave the reader waiting for ever."""
+    hermes = await asyncio.to_thread(_started, Inner(1, TypeError("odd")))
+    stream = hermes.subscribe(after=Seq(0))
+    assert (await anext(stream)).seq == 1
+    async with asyncio.timeout(10):
+        with pytest.raises(TypeError, match="odd"):
+            await anext(stream)
     await hermes.close()
 
 
