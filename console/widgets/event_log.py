@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 
 from console.text import clean, clock_time, fit, short_id
 from console.widgets.line_ring import LineRing, LogLine
-from console.widgets.surface import ScrolledSurface
+from console.widgets.surface import FOLLOW_MOVES, ScrolledSurface
 
 __all__ = ["EventLog", "LogLine"]
 
@@ -26,15 +26,7 @@ class EventLog(ScrolledSurface):
 
     DEFAULT_CSS = "EventLog { height: 1fr; }"
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "step(1)", "down", show=False, id="nav.down"),
-        Binding("k,up", "step(-1)", "up", show=False, id="nav.up"),
-        Binding("pagedown", "page(1)", "page down", show=False, id="nav.page_down"),
-        Binding("pageup", "page(-1)", "page up", show=False, id="nav.page_up"),
-        Binding("g,home", "top", "first", show=False, id="nav.first"),
-        Binding("f,G,end", "follow", "follow", show=False, id="log.follow"),
-        Binding("enter", "open", "open", show=False, id="nav.open"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = FOLLOW_MOVES
 
     class Opened(Message):
         """The operator wants to go to what a line is about."""

@@ -7,6 +7,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.app import App
+from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
@@ -83,6 +84,23 @@ class Surface(Widget):
         if not is_cursor:
             return None
         return self.palette.cursor if self.has_focus else self.palette.cursor_blurred
+
+
+MOVES: list[BindingType] = [
+    Binding("j,down", "step(1)", "down", show=False, id="nav.down"),
+    Binding("k,up", "step(-1)", "up", show=False, id="nav.up"),
+    Binding("pagedown", "page(1)", "page down", show=False, id="nav.page_down"),
+    Binding("pageup", "page(-1)", "page up", show=False, id="nav.page_up"),
+    Binding("enter", "open", "open", show=False, id="nav.open"),
+]
+"""Keys that every list has; the list itself says what a step, a page and opening are."""
+
+FOLLOW_MOVES: list[BindingType] = [
+    *MOVES,
+    Binding("g,home", "top", "first", show=False, id="nav.first"),
+    Binding("f,G,end", "follow", "follow", show=False, id="log.follow"),
+]
+"""The same for lists that stay at their end while they grow."""
 
 
 class ScrolledSurface(Surface, ScrollView, can_focus=True):

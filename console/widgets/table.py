@@ -13,7 +13,7 @@ from textual.strip import Strip
 
 from console.text import clean, fit, fit_right
 from console.widgets.columns import Cell, Column, Place, Row, RowSource, places
-from console.widgets.surface import ScrolledSurface, app_of
+from console.widgets.surface import MOVES, ScrolledSurface, app_of
 
 __all__ = ["Cell", "Column", "Row", "RowSource", "VirtualTable"]
 
@@ -29,14 +29,10 @@ class VirtualTable(ScrolledSurface):
     DEFAULT_CSS = "VirtualTable { height: 1fr; }"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "step(1)", "down", show=False, id="nav.down"),
-        Binding("k,up", "step(-1)", "up", show=False, id="nav.up"),
-        Binding("pagedown", "page(1)", "page down", show=False, id="nav.page_down"),
-        Binding("pageup", "page(-1)", "page up", show=False, id="nav.page_up"),
+        *MOVES,
         Binding("g,home", "edge(-1)", "first", show=False, id="nav.first"),
         Binding("G,end", "edge(1)", "last", show=False, id="nav.end"),
         Binding("space", "mark", "mark", show=False, id="view.mark"),
-        Binding("enter", "open", "open", show=False, id="nav.open"),
     ]
 
     class Opened(Message):

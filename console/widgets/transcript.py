@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
 from console.text import cell_width, clean, clock_time, fit
-from console.widgets.surface import ScrolledSurface, Span
+from console.widgets.surface import FOLLOW_MOVES, ScrolledSurface, Span
 from console.widgets.transcript_body import GrowingText, TranscriptItem, margins, marks_fit
 from console.widgets.transcript_entries import Entries
 
@@ -24,15 +24,7 @@ class TranscriptView(ScrolledSurface):
 
     DEFAULT_CSS = "TranscriptView { height: 1fr; }"
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "step(1)", "down", show=False, id="nav.down"),
-        Binding("k,up", "step(-1)", "up", show=False, id="nav.up"),
-        Binding("pagedown", "page(1)", "page down", show=False, id="nav.page_down"),
-        Binding("pageup", "page(-1)", "page up", show=False, id="nav.page_up"),
-        Binding("g,home", "top", "first", show=False, id="nav.first"),
-        Binding("f,G,end", "follow", "follow", show=False, id="log.follow"),
-        Binding("enter", "open", "open", show=False, id="nav.open"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = FOLLOW_MOVES
 
     class FollowChanged(Message):
         """The view began or ceased to stay at the end."""

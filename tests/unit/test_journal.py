@@ -9,10 +9,11 @@ import pytest
 
 from core.api.base import Actor, ActorKind, Mark, Record, Seq
 from core.api.errors import ConflictError
-from core.api.system import AlarmRaised, ShutdownStarted, UnknownEvent
+from core.api.system import ShutdownStarted, UnknownEvent
 from core.journal import Journal, Subscription
 from core.store.base import Batch, Entry, Put, Row, Store
 from tests.support.clocks import FakeClock
+from tests.support.journals import said, taken, tell, text_of
 from tests.support.stores import URLS, opened
 
 ANA = Actor(ActorKind.OPERATOR, "ana")
@@ -36,34 +37,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
 def journal(store: Store, clock: FakeClock) -> Journal:
     """A journal on an empty store."""
     return Journal(store, clock)
-
-
-def said(text: str) -> AlarmRaised:
-    """An event that can be told apart by its text."""
-    return AlarmRaised(what="test", error=text)
-
-
-def text_of(record: Record) -> str:
-    """The text of such an event."""
-    assert isinstance(record.event, AlarmRaised)
-    return record.event.error
-
-
-async def tell(journal: Journal, *texts: str, subject: str = "s") -> None:
-    """Commit one event after another."""
-    for text in texts:
-        await journal.commit((), [(subject, said(text))])
-
-
-async def taken(subscription: Subscription, count: int) -> list[str]:
-    """The texts of the next records."""
-    return [text_of(await anext(subscription)) for _ in range(count)]
-
-
-async def until_idle(rounds: int = 50) -> None:
-    """Let everything run that can."""
-    for _ in range(rounds):
-        await asyncio.sleep(0)
 
 
 # ---------------------------------------------------------------- commit and read

@@ -9,10 +9,10 @@ import pytest
 
 from core.api.base import SYSTEM, Actor, ActorKind, Record, Seq
 from core.api.errors import InvalidInput, Lagged, StoreError, Unavailable
-from core.api.system import AlarmRaised
-from core.journal import Journal, Subscription
+from core.journal import Journal
 from core.store.base import Put, Store
 from tests.support.clocks import FakeClock
+from tests.support.journals import said, taken, tell, text_of, until_idle
 from tests.support.stores import URLS, opened
 
 ANA = Actor(ActorKind.OPERATOR, "ana")
@@ -36,34 +36,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
 def journal(store: Store, clock: FakeClock) -> Journal:
     """A journal on an empty store."""
     return Journal(store, clock)
-
-
-def said(text: str) -> AlarmRaised:
-    """An event that can be told apart by its text."""
-    return AlarmRaised(what="test", error=text)
-
-
-def text_of(record: Record) -> str:
-    """The text of such an event."""
-    assert isinstance(record.event, AlarmRaised)
-    return record.event.error
-
-
-async def tell(journal: Journal, *texts: str, subject: str = "s") -> None:
-    """Commit one event after another."""
-    for text in texts:
-        await journal.commit((), [(subject, said(text))])
-
-
-async def taken(subscription: Subscription, count: int) -> list[str]:
-    """The texts of the next records."""
-    return [text_of(await anext(subscription)) for _ in range(count)]
-
-
-async def until_idle(rounds: int = 50) -> None:
-    """Let everything run that can."""
-    for _ in range(rounds):
-        await asyncio.sleep(0)
 
 
 # ---------------------------------------------------------------- subscriptions
