@@ -20,7 +20,8 @@ AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """A message from outside, in one shape for all platforms.
 
-    native_id: the platform's id of the message, for dedupe ("" when it has none). text and
+    native_id: the platform's id of the message, for dedupe ("" when it has none). proof_id:
+    what proved the message, such as its signature: used once, whatever the id says. text and
     names are data and never markup. mode: how the sender wants it taken when the session is
     busy; None is the session's default. agent: None for the platform's default.
     imported: earlier turns that the sender brought along, as (role, text), for a new session.
@@ -32,6 +33,7 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     sender_name: str
     text: str
     native_id: str = ""
+    proof_id: str = ""
     mode: Mode | None = None
     agent: str | None = None
     title: str = ""

@@ -46,7 +46,7 @@ _TITLE_LIMIT = 80
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """A message on its way in, whoever brings it. dedupe_key: "" for none."""
+    """A message on its way in, whoever brings it. dedupe_keys: each is taken in once."""
 
     source: Source
     agent: AgentName
@@ -56,7 +56,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     mode: Mode | None
     actor: Actor
-    dedupe_key: str = ""
+    dedupe_keys: tuple[str, ...] = ()
     reply_to: str = ""
     title: str = ""
     imported: tuple[tuple[str, str], ...] = ()
@@ -121,7 +121,7 @@ class Sessions:
             text=inbound.text,
             mode=inbound.mode,
             actor=Actor(ActorKind.SENDER, f"{inbound.platform}:{inbound.sender_id}"),
-            dedupe_key=rows.dedupe_key(inbound.platform, inbound.native_id) if inbound.native_id else "",
+            dedupe_keys=_dedupe_keys(inbound),
             reply_to=inbound.reply_to or inbound.native_id,
             title=inbound.title,
             imported=tuple(inbound.imported),
@@ -150,7 +150,7 @@ class Sessions:
             text=command.text,
             mode=command.mode,
             actor=actor,
-            dedupe_key=rows.dedupe_key(source.platform, f"{command.session_id} {key}") if key else "",
+            dedupe_keys=(rows.dedupe_key(source.platform, f"{command.session_id} {key}"),) if key else (),
             must_exist=True,
         )
         return (await self._offer(offer, follow=False)).receipt
@@ -226,17 +226,18 @@ class Sessions:
             try:
                 return await self._place(lane, offer, follow=follow)
             except ConflictError as error:
-                if offer.dedupe_key and error.facts.get("key") == offer.dedupe_key:
-                    return Taken(await self._duplicate(offer))
+                key = error.facts.get("key")
+                if isinstance(key, str) and key in offer.dedupe_keys:
+                    return Taken(await self._duplicate(offer, key))
                 raise
             finally:
                 if lane.view is None:
                     self._lanes.discard(lane)
 
-    async def _duplicate(self, offer: Offer) -> SendReceipt:
-        row = await self._store.get(offer.dedupe_key)
+    async def _duplicate(self, offer: Offer, key: str) -> SendReceipt:
+        row = await self._store.get(key)
         if row is None:
-            raise ConflictError("the message was taken in at the same moment", key=offer.dedupe_key)
+            raise ConflictError("the message was taken in at the same moment", key=key)
         message_id, sid, _ = rows.seen_of(row.body)
         mode = offer.mode or self._settings.mode
         return SendReceipt(
@@ -263,9 +264,8 @@ class Sessions:
         puts = [Put(rows.inbound_key(lane.session_id, message_id), rows.body_of(waiting))]
         if begin is not None:
             puts = list(begin.puts)
-        if offer.dedupe_key:
-            seen = (message_id, lane.session_id, self._clock.now())
-            puts.append(Put(offer.dedupe_key, rows.body_of(seen), MUST_NOT_EXIST))
+        seen = rows.body_of((message_id, lane.session_id, self._clock.now()))
+        puts += [Put(key, seen, MUST_NOT_EXIST) for key in offer.dedupe_keys]
 
         def events(after: SessionView) -> list[Event]:
             facts: list[Event] = [SessionOpened(session=after)] if is_new else []
@@ -348,3 +348,8 @@ class Sessions:
             )
             for role, text in offer.imported
         )
+
+
+def _dedupe_keys(inbound: Inbound) -> tuple[str, ...]:
+    known = dict.fromkeys(item for item in (inbound.native_id, inbound.proof_id) if item)
+    return tuple(rows.dedupe_key(inbound.platform, item) for item in known)

@@ -60,7 +60,8 @@ class Gateway:
         self.faults: list[tuple[str, Exception]] = []
         self.journal = Journal(store, clock)
         self.supervisor = Supervisor(clock, lambda *_: None, lambda name, error: self.errors.append((name, error)))
-        ids = IdSource(clock)
+        # As the kernel does: what an earlier start made sorts before.
+        ids = IdSource(clock, floor_at=clock.now() if boot > 1 else 0.0)
         everything = Settings(platforms={"local": LoopbackSettings()}, sessions=settings)
         context = PlatformContext(
             clock=clock, ids=ids, http=NoHttp(), secret=_no_secret, api_key=None, agents=lambda: ["main"]

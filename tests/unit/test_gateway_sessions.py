@@ -37,6 +37,7 @@ from core.api.sessions import (
     SessionState,
 )
 from core.api.transcripts import EntryKind, EntryView, ReadTranscript
+from core.store.memory import MemoryStore
 from tests.support.fake_agents import FakeAgents
 from tests.support.gateway import SESSION, Gateway, gateway, inbound
 
@@ -113,6 +114,21 @@ async def test_a_native_id_is_taken_in_once() -> None:
         assert again.is_duplicate
         assert again.message_id == first.message_id
         assert len(built.agents.runs) == 1
+
+
+async def test_a_proof_is_used_once_whatever_id_comes_with_it() -> None:
+    """Also after a restart: a captured request under another id starts nothing."""
+    store = MemoryStore()
+    async with gateway(store, FakeAgents(instant=True)) as built:
+        first = await built.sessions.receive(inbound("hello", native_id="n1", proof_id="signature"))
+        await built.until(RunEnded)
+    async with gateway(store, FakeAgents(instant=True), boot=2) as built:
+        replayed = await built.sessions.receive(inbound("hello", native_id="n2", proof_id="signature"))
+        assert replayed.is_duplicate
+        assert replayed.message_id == first.message_id
+        same = await built.sessions.receive(inbound("hello", native_id="n1", proof_id="n1"))
+        assert same.message_id == first.message_id
+        assert built.agents.runs == []
 
 
 async def test_copies_that_arrive_together_are_taken_in_once() -> None:

@@ -141,7 +141,7 @@ class _Route:
             limit = self.settings.rate_per_minute
             message = f"this route takes {limit} requests a minute"
             raise HttpRefusal(429, "rate_limited", message, headers=(retry_after(wait_s),))
-        inbound = self._inbound(_json(body), delivery)
+        inbound = self._inbound(_json(body), delivery, claimed)
         self._signatures.put(claimed, delivery, now)
         try:
             accepted = await inbox.receive(inbound)
@@ -167,7 +167,7 @@ class _Route:
             )
         return claimed
 
-    def _inbound(self, value: object, delivery: str) -> Inbound:
+    def _inbound(self, value: object, delivery: str, proof: str) -> Inbound:
         try:
             text, chat = self._template.render(value), self._chat.render(value)
         except MissingField as error:
@@ -181,6 +181,7 @@ class _Route:
             sender_name=self._name,
             text=text,
             native_id=f"{self._name}/{delivery}",
+            proof_id=f"{self._name}/{proof}",
             agent=self.settings.agent,
         )
 
