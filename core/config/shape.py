@@ -217,7 +217,7 @@ class Check:
         fields = {info.name: info for info in msgspec.structs.fields(section)}
         tag = tag_field(section)
         for name, item in given.items():
-            if name == tag:
+            if tag and name == tag:
                 continue
             info = fields.get(name)
             if info is None:

@@ -63,7 +63,17 @@ class PtyProgram:
         os.write(self.master, keys.encode())
 
     def exit_code(self) -> int:
-        """Wait for the end."""
+        """Wait for the end; what it still writes to a terminal that is there is read."""
+        selector = selectors.DefaultSelector()
+        if self.master >= 0:
+            selector.register(self.master, selectors.EVENT_READ)
+        with selector:
+            while self.master >= 0 and self._process.poll() is None:
+                assert selector.select(WAIT_S), "the program neither ended nor wrote"
+                try:
+                    os.read(self.master, 65536)
+                except OSError:  # the last of its ends is closed
+                    break
         return self._process.wait(WAIT_S)
 
     def until_screen(self, is_right: Callable[[list[str]], bool]) -> list[str]:

@@ -258,3 +258,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").mkdir()
     with pytest.raises(ConfigError, match="cannot read"):
         load(tmp_path, {})
+
+
+@pytest.mark.parametrize("text", ["?", "http:\n  ?\n"])
+def test_a_key_without_a_name_is_an_error_and_not_a_crash(tmp_path: Path, text: str) -> None:
+    """Found by generated input: an empty key is unknown like any other."""
+    (tmp_path / "config.yaml").write_text(text)
+    config, errors = check(tmp_path, {})
+    assert config is None
+    assert "is not a key" in errors[0].message

@@ -1,6 +1,7 @@
 """Posts answers to the addresses that webhook routes name, signed as their requests are."""
 
 import asyncio
+import importlib
 import ssl
 from email.utils import parsedate_to_datetime
 
@@ -102,6 +103,9 @@ def _failed(cause: str) -> PlatformError:
 
 
 def _prepared() -> ssl.SSLContext:
+    # A client imports these when it is made and when it first connects: on the loop that could wait for another thread.
+    for name in ("anyio", "httpcore"):
+        importlib.import_module(name)
     import httpx
 
     return httpx.create_ssl_context(trust_env=False)
