@@ -174,9 +174,7 @@ class Kernel:
             on_fault=self._on_job_error,
         )
         steering = Steering(lanes=self.lanes, agents=self._tasks, clock=clock, ids=ids, supervisor=supervisor)
-        self._operations = Operations(
-            lanes=self.lanes, turns=self._turns, steering=steering, agents=self._tasks, clock=clock
-        )
+        self._operations = Operations(lanes=self.lanes, turns=self._turns, steering=steering, agents=self._tasks)
         self._sessions = Sessions(
             lanes=self.lanes,
             turns=self._turns,

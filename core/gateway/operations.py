@@ -19,7 +19,6 @@ from core.api.sessions import (
     SessionInterrupted,
     SessionReset,
 )
-from core.clock import Clock
 from core.gateway import rows
 from core.gateway.lane import Lane, Waiting
 from core.gateway.lanes import Lanes
@@ -35,12 +34,11 @@ RELEASE_LIMIT_S = 15.0
 class Operations:
     """Never waits in the queue of the session it acts on."""
 
-    def __init__(self, *, lanes: Lanes, turns: Turns, steering: Steering, agents: Agents, clock: Clock) -> None:
+    def __init__(self, *, lanes: Lanes, turns: Turns, steering: Steering, agents: Agents) -> None:
         self._lanes = lanes
         self._turns = turns
         self._steering = steering
         self._agents = agents
-        self._clock = clock
 
     async def interrupt_session(self, command: InterruptSession, actor: Actor) -> InterruptReceipt:
         """Stop the run and wait until the lane is free, or say what still holds it."""

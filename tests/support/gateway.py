@@ -5,8 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from core.api.base import Actor, ActorKind, Event, PlatformName, SessionId
-from core.api.errors import ConfigError
+from core.api.base import Event, SessionId
 from core.api.sessions import ChatKind, Source
 from core.clock import Clock, SystemClock
 from core.gateway.deliveries import Deliveries
@@ -22,31 +21,12 @@ from core.gateway.steering import Steering
 from core.gateway.turns import Turns
 from core.ids import IdSource
 from core.journal import Journal
-from core.secrets import Secret
 from core.settings import LoopbackSettings, SessionSettings, Settings
 from core.store.base import Store
 from core.store.memory import MemoryStore
 from core.supervisor import Supervisor
 from tests.support.fake_agents import FakeAgents
-
-LOCAL = PlatformName("local")
-OPERATOR = Actor(ActorKind.OPERATOR, "ana")
-
-
-class NoHttp:
-    """An HttpHost that nobody listens on."""
-
-    url = ""
-
-    def mount(self, prefix: str, app: object) -> None:
-        """Nothing is called from outside."""
-
-    def unmount(self, prefix: str) -> None:
-        """Nothing was mounted."""
-
-
-def _no_secret(reference: str) -> Secret:
-    raise ConfigError("no secrets here", key=reference)
+from tests.support.outbox import LOCAL, NoHttp, no_secret
 
 
 class Gateway:
@@ -64,7 +44,7 @@ class Gateway:
         ids = IdSource(clock, floor_at=clock.now() if boot > 1 else 0.0)
         everything = Settings(platforms={"local": LoopbackSettings()}, sessions=settings)
         context = PlatformContext(
-            clock=clock, ids=ids, http=NoHttp(), secret=_no_secret, api_key=None, agents=lambda: ["main"]
+            clock=clock, ids=ids, http=NoHttp(), secret=no_secret, api_key=None, agents=lambda: ["main"]
         )
         self.platforms = Platforms(
             journal=self.journal,
@@ -105,7 +85,7 @@ class Gateway:
             on_fault=lambda name, error: self.faults.append((name, error)),
         )
         steering = Steering(lanes=self.lanes, agents=agents, clock=clock, ids=ids, supervisor=self.supervisor)
-        self.operations = Operations(lanes=self.lanes, turns=self.turns, steering=steering, agents=agents, clock=clock)
+        self.operations = Operations(lanes=self.lanes, turns=self.turns, steering=steering, agents=agents)
         self.sessions = Sessions(
             lanes=self.lanes,
             turns=self.turns,

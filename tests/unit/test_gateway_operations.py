@@ -18,7 +18,8 @@ from core.api.sessions import (
 )
 from core.api.transcripts import EntryKind, EntryView, ReadTranscript
 from tests.support.fake_agents import FakeAgents
-from tests.support.gateway import LOCAL, OPERATOR, SESSION, Gateway, gateway, inbound
+from tests.support.gateway import SESSION, Gateway, gateway, inbound
+from tests.support.outbox import LOCAL, OPERATOR
 
 
 async def _transcript(built: Gateway, session: SessionId = SESSION) -> list[EntryView]:
