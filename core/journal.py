@@ -53,19 +53,54 @@ class Journal:
         *,
         actor: Actor = SYSTEM,
         correlation: str = "",
+        mail: Sequence[bytes] = (),
+        mail_floor: int = 0,
+        is_relief: bool = False,
     ) -> Committed:
-        """Write rows and events (each with its subject), all or nothing; returns when that is durable.
+        """Write rows, events (each with its subject) and mail records, all or nothing; returns when that is durable.
 
         Cancelling the caller takes nothing back: what was asked for is written and told.
         Raises ConflictError, StoreError, InvalidInput; then nothing is written or told.
         """
+        return await self.submit(
+            puts,
+            events,
+            actor=actor,
+            correlation=correlation,
+            mail=mail,
+            mail_floor=mail_floor,
+            is_relief=is_relief,
+        )
+
+    def submit(
+        self,
+        puts: Sequence[Put],
+        events: Sequence[tuple[str, Event]],
+        *,
+        actor: Actor = SYSTEM,
+        correlation: str = "",
+        mail: Sequence[bytes] = (),
+        mail_floor: int = 0,
+        is_relief: bool = False,
+    ) -> asyncio.Future[Committed]:
+        """Ask for what commit() does, now; the future ends when it is durable and told.
+
+        Raises what commit() raises, at once or through the future.
+        """
         at = self._clock.now()
         records = [_record(_NOT_STORED, at, actor, subject, event, correlation) for subject, event in events]
         entries = [Entry(record.subject, encode(record)) for record in records]
-        future = self._store.submit(Batch(tuple(puts), entries))
+        future = self._store.submit(Batch(tuple(puts), entries, mail, mail_floor, is_relief))
         caller: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         future.add_done_callback(partial(self._settle, records, caller))
-        return await caller
+        return caller
+
+    def append(self, mail: Sequence[bytes], *, is_relief: bool = False) -> asyncio.Future[Committed]:
+        """Write mail records and nothing else. The future ends when they are durable, in the order of the calls.
+
+        Raises what commit() raises, at once or through the future.
+        """
+        return self._store.submit(Batch(mail=mail, is_relief=is_relief))
 
     def publish(self, subject: str, event: Event, *, actor: Actor = SYSTEM, correlation: str = "") -> None:
         """Tell a fact that is not stored. Never waits; a subscriber whose buffer is full misses it."""

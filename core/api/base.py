@@ -24,6 +24,10 @@ ApprovalId = NewType("ApprovalId", str)
 DeliveryId = NewType("DeliveryId", str)
 AgentName = NewType("AgentName", str)
 PlatformName = NewType("PlatformName", str)
+MailboxName = NewType("MailboxName", str)
+
+MailId = NewType("MailId", int)
+"""Of a message in a mailbox. Grows over all mailboxes of a store, never repeats, may skip; shown as m-ID."""
 
 
 class Word(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True, gc=False):

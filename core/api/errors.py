@@ -6,10 +6,13 @@ HermesError
  ├─ Refused             refused      exit 5   understood, but a rule forbids it
  │   ├─ Unauthorised    unauthorised exit 5   credential missing or wrong
  │   └─ Overloaded      overloaded   exit 5   a bound is reached; retryable
+ │       └─ MailboxFull mailbox_full exit 5   the mailbox holds as much as it may; retryable
  ├─ ConflictError       conflict     exit 6   the entity changed since it was looked at; retryable
- │   └─ AlreadyDecided  decided      exit 6   somebody else was first
+ │   ├─ AlreadyDecided  decided      exit 6   somebody else was first
+ │   └─ StaleLease      stale_lease  exit 6   the message is somebody else's by now, or settled
  ├─ Unavailable         unavailable  exit 7   not reachable or not running; retryable
  │   ├─ StoreError      store        exit 7   the store cannot be opened or written
+ │   ├─ MailboxClosed   mailbox_closed exit 7 the mailbox takes nothing any more
  │   ├─ HomeBusy        home_busy    exit 7   another core holds this home
  │   └─ DeadlineExceeded deadline    exit 7   nothing came back in time
  ├─ Lagged              lagged       exit 7   a subscriber fell behind; take a new snapshot
@@ -66,6 +69,12 @@ class Overloaded(Refused):
     retryable = True
 
 
+class MailboxFull(Overloaded):
+    """The mailbox holds as much as its policy allows. Facts: mailbox, bound, limit, fix."""
+
+    code = "mailbox_full"
+
+
 class ConflictError(HermesError):
     """The entity changed since it was looked at. Facts: key, expected, found."""
 
@@ -81,6 +90,13 @@ class AlreadyDecided(ConflictError):
     retryable = False
 
 
+class StaleLease(ConflictError):
+    """The lease is over: the message is settled, or given out again. Nothing has changed. Facts: mail_id, attempt."""
+
+    code = "stale_lease"
+    retryable = False
+
+
 class Unavailable(HermesError):
     """Not reachable or not running."""
 
@@ -91,10 +107,17 @@ class Unavailable(HermesError):
 
 class StoreError(Unavailable):
     """The store cannot be opened, read or written. Facts: path, cause (locked, unreadable,
-    corrupt, full, newer_schema, closed), fix.
+    corrupt, full, io, newer_schema, closed), fix. After `io` nobody knows whether the write took place.
     """
 
     code = "store"
+
+
+class MailboxClosed(Unavailable):
+    """The mailbox takes nothing any more. Facts: mailbox, fix."""
+
+    code = "mailbox_closed"
+    retryable = False
 
 
 class HomeBusy(Unavailable):

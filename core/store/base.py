@@ -47,20 +47,53 @@ class StoredEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """Changes that happen together. A key stands in `puts` at most once."""
+    """Changes that happen together. A key stands in `puts` at most once.
+
+    mail: records for the mail log, in their order. mail_floor: let go of all packs of the mail
+    log up to that place; 0 lets none go. is_relief: it makes room or ends work, so it is
+    still written when the disk is full and the store lives on its reserve. Other batches are then
+    refused with StoreError (cause full) without a try, until there is room again.
+    """
 
     puts: Sequence[Put] = ()
     entries: Sequence[Entry] = ()
+    mail: Sequence[bytes] = ()
+    mail_floor: int = 0
+    is_relief: bool = False
 
 
 class Committed(msgspec.Struct, frozen=True, gc=False):
     """What a commit wrote.
 
     seqs: of the entries, in their order; revisions: of the puts, 0 for a deleted row.
+    place: of the pack that holds the mail records, 0 when there were none.
     """
 
     seqs: tuple[Seq, ...]
     revisions: tuple[int, ...]
+    place: int = 0
+
+
+class Pack(msgspec.Struct, frozen=True, gc=False):
+    """Mail records that were written together. Places grow by one with each pack and are not used again.
+
+    damaged: indices of records that are not what was written; their bytes are given as they were read.
+    """
+
+    place: int
+    records: tuple[bytes, ...]
+    damaged: tuple[int, ...] = ()
+
+
+class Loss(msgspec.Struct, frozen=True, gc=False):
+    """What a store once confirmed and no longer has. what: mail or journal; first, last: places.
+
+    Lost mail is told at each opening until the floor of the mail log has passed it.
+    """
+
+    what: str
+    first: int
+    last: int
 
 
 class StoreStats(msgspec.Struct, frozen=True):
@@ -68,6 +101,8 @@ class StoreStats(msgspec.Struct, frozen=True):
 
     commit_p99_s: over the last thousand commits, from request to disk.
     head: place of the last entry that this process knows to be stored.
+    mail_first, mail_last: places of the oldest and newest pack of mail; last < first when there is none.
+    is_full: the disk has no room, and only relief is written. losses: found missing when it was opened.
     """
 
     commit_count: int
@@ -75,6 +110,10 @@ class StoreStats(msgspec.Struct, frozen=True):
     commit_p99_s: float
     size_bytes: int
     head: Seq = Seq(0)
+    mail_first: int = 1
+    mail_last: int = 0
+    is_full: bool = False
+    losses: tuple[Loss, ...] = ()
 
 
 class Store(Protocol):
@@ -142,6 +181,14 @@ class Store(Protocol):
         """Let go of all but the newest `keep` entries, in small steps between commits.
 
         Returns how many went. Cancelled half way, it has let go of some. Places are not used again.
+        """
+        ...
+
+    async def read_packs(self, *, after: int = 0, limit_bytes: int = 1_048_576) -> list[Pack]:
+        """Packs of the mail log beyond a place, in order: at least one when there is one, then up to limit_bytes.
+
+        A damaged record is named, not raised. A pack of which not even that can be told is given with
+        its raw bytes as its only record, and that one damaged.
         """
         ...
 

@@ -1,6 +1,6 @@
 """What a batch may hold, what it makes of the rows, and which keys a prefix covers: the same for all stores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -9,7 +9,10 @@ from core.api.errors import ConflictError, InvalidInput
 from core.store.base import Batch, Committed
 
 MAX_BODY_BYTES = 256 * 1024 * 1024
-"""Of one row or entry; far above what anything here writes, far below what a medium refuses."""
+"""Of one row or entry, or of all mail of a batch; far above what is written here, far below what a medium refuses."""
+
+PACK_BYTES = 4 * 1024 * 1024
+"""A pack takes another batch's mail only up to this. One batch is never split, so alone it may be more."""
 
 _LAST_CODE_POINT = 0x10FFFF
 _FIRST_SURROGATE, _AFTER_SURROGATES = 0xD800, 0xE000
@@ -31,11 +34,9 @@ def check_not_negative(number: int | None, field: str) -> None:
         raise InvalidInput(f"{field} is {number}", field=field, value=number, fix="use 0 or more")
 
 
-def _check_body(body: bytes, field: str) -> None:
-    if len(body) > MAX_BODY_BYTES:
-        raise InvalidInput(
-            f"{field} has {len(body)} bytes", field=field, value=len(body), fix=f"at most {MAX_BODY_BYTES}"
-        )
+def _check_bytes(count: int, field: str) -> None:
+    if count > MAX_BODY_BYTES:
+        raise InvalidInput(f"{field} has {count} bytes", field=field, value=count, fix=f"at most {MAX_BODY_BYTES}")
 
 
 def check_batch(batch: Batch) -> None:
@@ -46,7 +47,7 @@ def check_batch(batch: Batch) -> None:
         check_text(put.key, "key")
         check_not_negative(put.expect, "expect")
         if put.body is not None:
-            _check_body(put.body, "body")
+            _check_bytes(len(put.body), "body")
     if len(batch.puts) > 1:
         keys = [put.key for put in batch.puts]
         if len(set(keys)) != len(keys):
@@ -54,7 +55,10 @@ def check_batch(batch: Batch) -> None:
             raise InvalidInput(f"{twice} stands in the batch twice", field="key", value=twice, fix="put it once")
     for entry in batch.entries:
         check_text(entry.subject, "subject")
-        _check_body(entry.body, "body")
+        _check_bytes(len(entry.body), "body")
+    check_not_negative(batch.mail_floor, "mail_floor")
+    if batch.mail:
+        _check_bytes(sum(map(len, batch.mail)), "mail")
 
 
 def revisions_after(batch: Batch, revision_of: Callable[[str], int]) -> tuple[int, ...]:
@@ -77,13 +81,33 @@ class Group:
     """Batches that are written together, one after another in effect; one that conflicts leaves no trace.
 
     revisions: what the keys of all batches have now; a key that is not there has no row.
+    head, place: of the last entry and the last pack so far; mail_floor: of the last pack that was let go of.
     """
 
-    def __init__(self, revisions: dict[str, int], head: Seq) -> None:
+    def __init__(self, revisions: dict[str, int], head: Seq, place: int, mail_floor: int) -> None:
         self._revisions = revisions
+        self._first_place = place + 1
+        self._pack_bytes = 0
         self.head = head
+        self._former_floor = mail_floor
+        self.mail_floor: int = mail_floor
+        self.packs: list[list[bytes]] = []
         self.rows: dict[str, tuple[int, bytes | None]] = {}
         self.entries: list[tuple[Seq, str, bytes]] = []
+
+    @property
+    def place(self) -> int:
+        """Of the last pack, those of this group included."""
+        return self._first_place + len(self.packs) - 1
+
+    @property
+    def lets_packs_go(self) -> bool:
+        """Whether the floor of the mail log rises."""
+        return self.mail_floor > self._former_floor
+
+    def numbered_packs(self) -> Iterator[tuple[int, list[bytes]]]:
+        """The packs of this group with their places."""
+        return enumerate(self.packs, self._first_place)
 
     def add(self, batch: Batch) -> Committed:
         """Take a batch in. Raises ConflictError and takes nothing."""
@@ -95,7 +119,21 @@ class Group:
         for seq, entry in enumerate(batch.entries, first):
             self.entries.append((Seq(seq), entry.subject, entry.body))
         self.head = Seq(self.head + len(batch.entries))
-        return Committed(tuple(map(Seq, range(first, self.head + 1))), revisions)
+        if batch.mail_floor > self.mail_floor:
+            # Not beyond the packs that were there before: what this group writes stays.
+            self.mail_floor = max(self.mail_floor, min(batch.mail_floor, self._first_place - 1))
+        place = self._pack(batch.mail) if batch.mail else 0
+        return Committed(tuple(map(Seq, range(first, self.head + 1))) if batch.entries else (), revisions, place)
+
+    def _pack(self, records: Sequence[bytes]) -> int:
+        size = sum(map(len, records))
+        if self.packs and self._pack_bytes + size <= PACK_BYTES:
+            self._pack_bytes += size
+            self.packs[-1] += records
+        else:
+            self._pack_bytes = size
+            self.packs.append([*records])
+        return self.place
 
     def _revision_of(self, key: str) -> int:
         return self._revisions.get(key, 0)

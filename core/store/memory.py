@@ -7,14 +7,15 @@ from operator import attrgetter
 
 from core.api.base import Seq
 from core.api.errors import Lagged, StoreError
-from core.store.base import Batch, Committed, Row, StoredEntry, StoreStats
+from core.store.base import Batch, Committed, Pack, Row, StoredEntry, StoreStats
 from core.store.batch import check_batch, check_not_negative, check_text, key_range, revisions_after
 
 _seq_of = attrgetter("seq")
+_place_of = attrgetter("place")
 
 
 class MemoryStore:
-    """Rows in a dict with a sorted list of keys; the journal in a list."""
+    """Rows in a dict with a sorted list of keys; journal and mail log in lists, a pack for each batch."""
 
     def __init__(self) -> None:
         self.url = "memory:"
@@ -24,6 +25,8 @@ class MemoryStore:
         self._about: defaultdict[str, list[StoredEntry]] = defaultdict(list)
         self._head = Seq(0)
         self._floor = Seq(0)
+        self._packs: list[Pack] = []
+        self._place = 0
         self._commit_count = 0
         self._size_bytes = 0
         self._is_closed = False
@@ -106,6 +109,20 @@ class MemoryStore:
         del self._entries[:past]
         return past
 
+    async def read_packs(self, *, after: int = 0, limit_bytes: int = 1_048_576) -> list[Pack]:
+        """Packs of the mail log beyond a place, in order."""
+        self._check_open()
+        check_not_negative(after, "after")
+        check_not_negative(limit_bytes, "limit_bytes")
+        found: list[Pack] = []
+        size = 0
+        for pack in self._packs[bisect_right(self._packs, after, key=_place_of) :]:
+            size += sum(map(len, pack.records))
+            if found and size > limit_bytes:
+                break
+            found.append(pack)
+        return found
+
     def stats(self) -> StoreStats:
         """Counts since opening; a commit takes no time that is worth a number."""
         self._check_open()
@@ -115,6 +132,8 @@ class MemoryStore:
             commit_p99_s=0.0,
             size_bytes=self._size_bytes,
             head=self._head,
+            mail_first=self._place - len(self._packs) + 1,
+            mail_last=self._place,
         )
 
     async def close(self) -> None:
@@ -124,6 +143,7 @@ class MemoryStore:
         self._keys.clear()
         self._entries.clear()
         self._about.clear()
+        self._packs.clear()
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -151,7 +171,19 @@ class MemoryStore:
             self._size_bytes += len(entry.body)
         self._head = Seq(self._head + len(batch.entries))
         self._commit_count += 1
-        return Committed(tuple(map(Seq, range(first, self._head + 1))), revisions)
+        return Committed(tuple(map(Seq, range(first, self._head + 1))), revisions, self._write_mail(batch))
+
+    def _write_mail(self, batch: Batch) -> int:
+        if batch.mail_floor:
+            past = bisect_right(self._packs, batch.mail_floor, key=_place_of)
+            self._size_bytes -= sum(len(record) for pack in self._packs[:past] for record in pack.records)
+            del self._packs[:past]
+        if not batch.mail:
+            return 0
+        self._place += 1
+        self._packs.append(Pack(self._place, tuple(batch.mail)))
+        self._size_bytes += sum(map(len, batch.mail))
+        return self._place
 
     def _set(self, key: str, revision: int, body: bytes | None) -> None:
         former = self._rows.pop(key, None)

@@ -15,11 +15,13 @@ import apsw
 
 from core.api.base import Seq
 from core.clock import Clock
-from core.store.base import Batch, Committed, Row, StoredEntry, StoreStats
+from core.store.ballast import Ballast
+from core.store.base import Batch, Committed, Pack, Row, StoredEntry, StoreStats
 from core.store.batch import check_batch, check_not_negative, check_text, key_range
 from core.store.sqlite_connection import Act, SqliteConnection
 from core.store.sqlite_errors import closed_error, from_apsw
 from core.store.sqlite_file import own_file
+from core.store.sqlite_mail import read_packs
 from core.store.sqlite_reads import TRIM_STEP, count_rows, find_cutoff, get_row, read_entries, scan_rows, trim_step
 from core.store.sqlite_writer import SqliteWriter
 from core.store.worker import Job, Worker
@@ -27,9 +29,14 @@ from core.store.worker import Job, Worker
 _PERCENTILE = 0.99
 
 
-async def open_sqlite(url: str, path: Path, clock: Clock) -> "SqliteStore":
+async def open_sqlite(url: str, path: Path, clock: Clock, ballast_bytes: int) -> "SqliteStore":
     """Open the file, or make it. Raises StoreError, and then not a byte of it has changed."""
-    return SqliteStore(url, path, *await asyncio.to_thread(_open, path, clock), clock)
+    ballast = Ballast(path.with_name(f"{path.name}.ballast"), ballast_bytes)
+    writer, reader = await asyncio.to_thread(_open, path, clock, ballast)
+    store = SqliteStore(url, path, writer, reader, clock)
+    # In the background: a disk that cannot reserve room at once takes its time.
+    store.reserve(ballast)
+    return store
 
 
 class SqliteStore:
@@ -41,9 +48,13 @@ class SqliteStore:
         self._clock = clock
         self._writer = writer
         self._reader = reader
-        self._writes = Worker("store-writer", writer.serve, writer.end)
+        self._writes = Worker("store-writer", writer.serve, writer.end, writer.rest)
         self._reads = Worker("store-reader", self._serve_reads, self._reader.close)
         self._is_closed = False
+
+    def reserve(self, ballast: Ballast) -> None:
+        """Have the ballast put in place; nobody waits for it."""
+        self._ask(self._reads, lambda _: ballast.put())
 
     async def get(self, key: str) -> Row | None:
         """The row, or None when there is none."""
@@ -106,6 +117,14 @@ class SqliteStore:
             total += removed
         return total
 
+    async def read_packs(self, *, after: int = 0, limit_bytes: int = 1_048_576) -> list[Pack]:
+        """Packs of the mail log beyond a place, in order."""
+        check_not_negative(after, "after")
+        check_not_negative(limit_bytes, "limit_bytes")
+        act = read_packs(after, self._writer.mail_last, self._writer.lost, limit_bytes)
+        packs: list[Pack] = await self._ask(self._reads, act)
+        return packs
+
     def stats(self) -> StoreStats:
         """Counts since opening. size_bytes is as of one of the last groups."""
         self._check_open()
@@ -116,14 +135,20 @@ class SqliteStore:
             commit_p99_s=waits_s[int(len(waits_s) * _PERCENTILE)] if waits_s else 0.0,
             size_bytes=self._writer.size_bytes,
             head=self._writer.head,
+            mail_first=self._writer.mail_floor + 1,
+            mail_last=self._writer.mail_last,
+            is_full=self._writer.is_full,
+            losses=self._writer.lost,
         )
 
     async def close(self) -> None:
         """Finish what was asked for, then let go of the file. May be called twice."""
         self._is_closed = True
         # The writer last: only the last connection to close moves the log into the file.
-        await self._reads.close()
-        await self._writes.close()
+        try:
+            await self._reads.close()
+        finally:
+            await self._writes.close()
 
     def _ask(self, worker: Worker, work: Batch | Act) -> asyncio.Future[Any]:
         self._check_open()
@@ -138,7 +163,7 @@ class SqliteStore:
             self._reader.serve(job)
 
 
-def _open(path: Path, clock: Clock) -> tuple[SqliteWriter, SqliteConnection]:
+def _open(path: Path, clock: Clock, ballast: Ballast) -> tuple[SqliteWriter, SqliteConnection]:
     with contextlib.ExitStack() as undo:
         file = own_file(path)
         undo.callback(file.release)
@@ -147,7 +172,7 @@ def _open(path: Path, clock: Clock) -> tuple[SqliteWriter, SqliteConnection]:
         reading = file.connect_reader()
         undo.callback(reading.close, True)
         try:
-            writer = SqliteWriter(file, writing, clock)
+            writer = SqliteWriter(file, writing, clock, ballast)
         except apsw.Error as error:
             raise from_apsw(path, error, writing) from error
         undo.pop_all()

@@ -1,5 +1,6 @@
 """A connection that is given up when the disk fails, and opened again when it is next needed."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,15 +55,18 @@ class SqliteConnection:
             failure = store_error(self._path, "unreadable", f"unexpected {error!r}")
         if current is not None and (isinstance(error, _DISTRUSTED) or not _is_undone(current)):
             self._current = None
-            current.close(True)
+            with contextlib.suppress(apsw.Error):
+                current.close(True)
         return failure
 
     def close(self) -> None:
         """Close it if it is open. The last one of a file moves the log into it."""
-        if self._current is not None:
-            self._current.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
-            self._current.close(True)
-            self._current = None
+        current, self._current = self._current, None
+        if current is not None:
+            # On a disk that fails the log stays as it is; the next to open the file reads it.
+            with contextlib.suppress(apsw.Error):
+                current.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+                current.close(True)
 
 
 def _is_undone(connection: apsw.Connection) -> bool:

@@ -2,10 +2,11 @@
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import apsw
 
-from core.api.errors import StoreError
+from core.api.errors import HermesError, StoreError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -14,6 +15,7 @@ _FIXES = {
     "unreadable": "let this user read and write the file and its folder, and look at the health of the disk",
     "corrupt": "put a backup in its place, or move it away to begin anew",
     "full": "make room on this disk; the store goes on by itself",
+    "io": "look at the health of the disk; what was being written may be there or not, so read before you repeat it",
     "newer_schema": "start the newer version that wrote it",
     "closed": "open it again",
 }
@@ -47,6 +49,15 @@ def from_apsw(path: Path, error: Exception, connection: apsw.Connection | None =
     if connection is not None and isinstance(error, apsw.IOError | apsw.CantOpenError):
         number = connection.system_errno
     return store_error(path, _cause(error, number), str(error) or type(error).__name__)
+
+
+def leaves_doubt(error: Exception, failure: HermesError) -> bool:
+    """Whether nobody can say if the write that failed has reached the disk."""
+    if not isinstance(error, apsw.IOError):
+        return False
+    # A write without room did not take place; a flush without room says nothing about what came before it.
+    driver: Any = error
+    return failure.facts.get("cause") != "full" or driver.extendedresult != apsw.SQLITE_IOERR_WRITE
 
 
 def from_os(path: Path, error: OSError) -> StoreError:

@@ -12,7 +12,7 @@ import apsw
 
 from core.api.errors import StoreError
 from core.store.sqlite_errors import from_apsw, from_os, store_error
-from core.store.sqlite_schema import APPLICATION, READ_SCHEMA, SCHEMA, TABLES
+from core.store.sqlite_schema import APPLICATION, MIGRATIONS, READ_SCHEMA, SCHEMA, TABLES
 from core.store.sqlite_statement import number, run
 
 _MAGIC = b"SQLite format 3\0"
@@ -50,6 +50,10 @@ class OwnedFile:
         except apsw.Error as error:
             raise _refused(self.path, error, connection) from error
         return connection
+
+    def beside(self, ending: str) -> Path:
+        """The path of something that belongs to the file."""
+        return _beside(self.path, ending)
 
     def size_bytes(self) -> int:
         """Of the file and its log."""
@@ -119,7 +123,8 @@ def _prepare(path: Path) -> None:
     if not os.access(path, os.R_OK | os.W_OK):
         raise store_error(path, "unreadable", "this user may not read and write it")
     _check_header(path)
-    _check_schema(path)
+    if _check_schema(path) < SCHEMA:
+        _migrate(path)
 
 
 def _size(path: Path) -> int:
@@ -145,7 +150,7 @@ def _check_header(path: Path) -> None:
         raise store_error(path, "corrupt", f"it is cut off after {size} of {expected} bytes")
 
 
-def _check_schema(path: Path) -> None:
+def _check_schema(path: Path) -> int:
     application, schema = _look(path)
     if application != APPLICATION:
         raise store_error(path, "unreadable", "it is the database of another program")
@@ -155,6 +160,22 @@ def _check_schema(path: Path) -> None:
         raise store_error(
             path, "newer_schema", f"its tables have version {schema}, known is {SCHEMA}", found=schema, known=SCHEMA
         )
+    return schema
+
+
+def _migrate(path: Path) -> None:
+    """Give older tables the form of ours, all in one step or not at all."""
+    connection: apsw.Connection | None = None
+    try:
+        connection = _untouching(path)
+        _try_to_write(connection)
+        with connection:
+            for schema in range(number(connection, READ_SCHEMA), SCHEMA):
+                for statement in MIGRATIONS[schema]:
+                    run(connection, statement)
+    except apsw.Error as error:
+        raise _refused(path, error, connection) from error
+    connection.close(True)
 
 
 def _look(path: Path) -> tuple[object, object]:
@@ -205,6 +226,8 @@ def _make(path: Path) -> None:
             part.unlink(missing_ok=True)
         os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         connection = apsw.Connection(str(fresh), flags=apsw.SQLITE_OPEN_READWRITE)
+        # Can be said only before there is a table: free pages may go back to the disk, in steps.
+        run(connection, "PRAGMA auto_vacuum=INCREMENTAL")
         run(connection, "PRAGMA journal_mode=WAL")
         with connection:
             for statement in TABLES:
@@ -244,5 +267,6 @@ def _try_to_write(connection: apsw.Connection) -> None:
 def _refused(path: Path, error: apsw.Error, connection: apsw.Connection | None) -> StoreError:
     failure = from_apsw(path, error, connection)
     if connection is not None:
-        connection.close(True)
+        with contextlib.suppress(apsw.Error):
+            connection.close(True)
     return failure

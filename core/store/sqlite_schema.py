@@ -7,11 +7,19 @@ from zlib import crc32
 from core.api.base import Seq
 from core.store.base import Row, StoredEntry
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the tables. A file with a greater one is refused."""
 
 APPLICATION = 0x48524D53
 """Marks the file as one of ours."""
+
+_MAIL = (
+    """CREATE TABLE mail(
+        place INTEGER PRIMARY KEY, heads BLOB NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL
+    ) STRICT""",
+    # The epoch tells this file from any other that had or will have its name.
+    "INSERT INTO meta VALUES ('mail_floor', x'000000000000000000000000'), ('epoch', random() & 0x7fffffffffff)",
+)
 
 TABLES = (
     f"PRAGMA application_id={APPLICATION}",
@@ -24,12 +32,18 @@ TABLES = (
     ) STRICT""",
     "CREATE INDEX journal_subject ON journal(subject)",
     f"INSERT INTO meta VALUES ('schema', {SCHEMA}), ('floor', 0)",  # noqa: S608
+    *_MAIL,
 )
+
+MIGRATIONS = {1: (*_MAIL, "UPDATE meta SET v = 2 WHERE k = 'schema'")}
+"""What takes tables of one version to the next one."""
 
 READ_SCHEMA = "SELECT v FROM meta WHERE k = 'schema'"
 READ_FLOOR = "SELECT v FROM meta WHERE k = 'floor'"
 WRITE_FLOOR = "UPDATE meta SET v = ? WHERE k = 'floor'"
 READ_HEAD = "SELECT max(coalesce((SELECT max(seq) FROM journal), 0), v) FROM meta WHERE k = 'floor'"
+
+READ_EPOCH = "SELECT v FROM meta WHERE k = 'epoch'"
 
 STRIDES = (256, 64, 16, 4, 1)
 """How many rows one statement writes: few different texts, so that each stays prepared."""

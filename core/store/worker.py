@@ -5,7 +5,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from core.api.errors import StoreError
@@ -30,12 +30,20 @@ class Worker:
     """Serves jobs in the order in which they were asked for.
 
     serve: does a list of jobs, on the thread. end: the last thing that the thread does.
+    rest: what it does between jobs, before it waits; gives the seconds after which it wants to be called again.
     """
 
-    def __init__(self, name: str, serve: Callable[[list[Job]], None], end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        serve: Callable[[list[Job]], None],
+        end: Callable[[], None],
+        rest: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._serve = serve
         self._end = end
+        self._rest = rest
         self._jobs: deque[Job] = deque()
         self._calls: SimpleQueue[bool] = SimpleQueue()
         self._is_calling = False
@@ -55,7 +63,7 @@ class Worker:
         return future
 
     async def close(self) -> None:
-        """Do what was asked for, then end. May be called twice."""
+        """Do what was asked for, then end. May be called twice. Raises StoreError when `end` failed."""
         if not self._is_closing:
             self._is_closing = True
             self._calls.put(False)
@@ -68,11 +76,29 @@ class Worker:
     def _run(self) -> None:
         is_open = True
         while is_open:
-            is_open = self._calls.get()
+            is_open = self._next_call()
             while self._jobs:
                 self._serve_some()
-        self._end()
-        self._tell(self._finish_ended)
+                if self._jobs:
+                    # Never so busy that what must be done now and then is not done at all.
+                    self._take_rest()
+        error: StoreError | None = None
+        try:
+            self._end()
+        except Exception as found:  # noqa: BLE001 -- the one who closes must hear of any fault, and not wait for ever
+            error = StoreError(f"the store did not close well: {found!r}", cause="unreadable", fix="look at the disk")
+        self._tell(self._finish_ended, error)
+
+    def _next_call(self) -> bool:
+        while True:
+            with contextlib.suppress(Empty):
+                return self._calls.get(timeout=self._take_rest())
+
+    def _take_rest(self) -> float | None:
+        try:
+            return self._rest()
+        except Exception:  # noqa: BLE001 -- nobody asked for it, and the thread must outlive any fault
+            return None
 
     def _serve_some(self) -> None:
         taken: list[Job] = []
@@ -98,6 +124,10 @@ class Worker:
             else:
                 job.future.set_exception(job.error)
 
-    def _finish_ended(self) -> None:
-        if not self._ended.done():
+    def _finish_ended(self, error: StoreError | None) -> None:
+        if self._ended.done():
+            return
+        if error is None:
             self._ended.set_result(None)
+        else:
+            self._ended.set_exception(error)

@@ -22,7 +22,13 @@ EXPECTED = st.sampled_from([None, None, None, 0, 1, 2, 3])
 SUBJECTS = st.sampled_from(["", "s", "t"])
 PUTS = st.builds(Put, KEYS, st.one_of(st.none(), BODIES), EXPECTED)
 ENTRIES = st.builds(Entry, SUBJECTS, BODIES)
-BATCHES = st.builds(Batch, st.lists(PUTS, max_size=4, unique_by=lambda put: put.key), st.lists(ENTRIES, max_size=3))
+BATCHES = st.builds(
+    Batch,
+    st.lists(PUTS, max_size=4, unique_by=lambda put: put.key),
+    st.lists(ENTRIES, max_size=3),
+    st.lists(BODIES, max_size=3),
+    is_relief=st.booleans(),
+)
 PLACES = st.one_of(st.none(), st.integers(0, 40).map(Seq))
 LIMITS = st.integers(0, 12)
 
@@ -69,9 +75,29 @@ class StoresAgree(RuleBasedStateMachine):
 
         async def outcomes(store: Store) -> list[Any]:
             done = await asyncio.gather(*map(store.submit, batches), return_exceptions=True)
-            return [(type(end), end.facts) if isinstance(end, HermesError) else end for end in done]
+            # How mail is packed is a matter of the store: here it may be one pack for several batches.
+            return [
+                (type(end), end.facts) if isinstance(end, HermesError) else (end.seqs, end.revisions, bool(end.place))
+                for end in done
+                if not isinstance(end, BaseException) or isinstance(end, HermesError)
+            ]
 
         assert self.run(outcomes(self.store)) == self.run(outcomes(self.model))
+        self.level()
+
+    def level(self) -> None:
+        """Bring both to the same last place; what is between is in one pack each, and empty mail takes a place, too."""
+        last = {store: store.stats().mail_last for store in (self.store, self.model)}
+        for store, place in last.items():
+            for _ in range(max(last.values()) - place):
+                self.run(store.commit(Batch(mail=[b""])))
+
+    @rule(drop=st.integers(0, 50))
+    def let_go(self, drop: int) -> None:
+        """Of all mail at once, when it is so much; packs differ, so half of it would be another half."""
+        last = self.model.stats().mail_last
+        if last >= drop:
+            self.both("commit", Batch(mail_floor=last))
 
     @rule(key=KEYS)
     def get(self, key: str) -> None:
@@ -106,6 +132,15 @@ class StoresAgree(RuleBasedStateMachine):
         if hasattr(self, "store"):
             self.both("scan", "")
             self.both("head")
+            assert self.mail(self.store) == self.mail(self.model)
+            one, other = self.store.stats(), self.model.stats()
+            assert (one.mail_last, one.losses) == (other.mail_last, other.losses)
+
+    def mail(self, store: Store) -> list[bytes]:
+        """All records but empty ones, in order."""
+        packs = self.run(store.read_packs(limit_bytes=10**9))
+        assert not any(pack.damaged for pack in packs)
+        return [record for pack in packs for record in pack.records if record]
 
     def teardown(self) -> None:
         """Close everything."""

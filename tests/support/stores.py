@@ -3,7 +3,7 @@
 `python -m tests.support.stores ACT HOME` works on the store of that home and reports on stdout:
 
 - commit: 20 tasks commit until the program is killed. Each commit raises the number in one row and tells
-  of it in the journal; once it is acknowledged it says "KEY REVISION SEQ".
+  of it in the journal and by mail; once it is acknowledged it says "KEY REVISION SEQ".
 - fill: commits until its files may grow no more, twice, says so, and goes on when they may grow again.
 - open: opens the store while no file may grow.
 """
@@ -26,13 +26,16 @@ from tests.support.tree import ROOT
 URLS = {"memory": "memory:", "sqlite": "sqlite:core.db"}
 FILE = "core.db"
 
+AT_REST = [FILE, f"{FILE}.mark"]
+"""Names of the files of a closed store that was written to and holds no room back."""
+
 _WRITERS = 20
-_SMALL_DISK_BYTES = 300_000
+_SMALL_DISK_BYTES = 400_000
 
 
-async def opened(kind: str, home: Path, clock: Clock | None = None) -> Store:
+async def opened(kind: str, home: Path, clock: Clock | None = None, *, ballast_bytes: int = 0) -> Store:
     """A store of that kind ("memory" or "sqlite"); the second has its file in `home`."""
-    return await open_store(URLS[kind], home=home, clock=clock or SystemClock())
+    return await open_store(URLS[kind], home=home, clock=clock or SystemClock(), ballast_bytes=ballast_bytes)
 
 
 def puts(**rows: str | None) -> Batch:
@@ -48,6 +51,28 @@ def put(key: str, text: str | None, expect: int | None = None) -> Batch:
 def told(*texts: str, subject: str = "s") -> Batch:
     """A batch of journal entries about one subject."""
     return Batch((), [Entry(subject, text.encode()) for text in texts])
+
+
+def mailed(*texts: str, floor: int = 0, is_relief: bool = False) -> Batch:
+    """A batch of mail records."""
+    return Batch(mail=[text.encode() for text in texts], mail_floor=floor, is_relief=is_relief)
+
+
+async def records_of(store: Store) -> list[str]:
+    """All mail records as text, in order; none is damaged."""
+    texts: list[str] = []
+    place = 0
+    while packs := await store.read_packs(after=place):
+        assert [pack.damaged for pack in packs if pack.damaged] == []
+        texts += [record.decode() for pack in packs for record in pack.records]
+        place = packs[-1].place
+    return texts
+
+
+async def rested(store: Store) -> None:
+    """Once the writer has done what is due between jobs, at the present time."""
+    for _ in range(2):
+        await store.get("k")
 
 
 async def fill(store: Store, keys: Sequence[str]) -> None:
@@ -83,7 +108,8 @@ async def _write(store: Store, key: str) -> None:
     revision = 0 if row is None else row.revision
     while True:
         text = str(revision + 1).encode()
-        committed = await store.commit(Batch([Put(key, text, expect=revision)], [Entry(key, text)]))
+        mail = f"{key} {revision + 1}".encode()
+        committed = await store.commit(Batch([Put(key, text, expect=revision)], [Entry(key, text)], [mail]))
         revision = committed.revisions[0]
         _say(f"{key} {revision} {committed.seqs[0]}")
 
@@ -105,7 +131,8 @@ async def _fill_until_full(home: Path) -> None:
 
     async def commit() -> None:
         nonlocal count
-        await store.commit(Batch([Put(f"k{count:04d}", b"x" * 4000, expect=0)], [Entry("s", str(count).encode())]))
+        text = str(count).encode()
+        await store.commit(Batch([Put(f"k{count:04d}", b"x" * 4000, expect=0)], [Entry("s", text)], [text]))
         count += 1
 
     _limit_files(_SMALL_DISK_BYTES)
@@ -118,7 +145,7 @@ async def _fill_until_full(home: Path) -> None:
     _limit_files(resource.RLIM_INFINITY)
     for _ in range(10):
         await commit()
-    _say(f"went on {count} {await store.count('k')}")
+    _say(f"went on {count} {await store.count('k')} {(await records_of(store)) == list(map(str, range(count)))}")
     await store.close()
 
 

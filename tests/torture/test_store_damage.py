@@ -13,7 +13,7 @@ from core.api.base import Seq
 from core.api.errors import StoreError
 from core.store.base import Batch, Entry, Put, Row, Store
 from core.store.sqlite import SqliteStore
-from tests.support.stores import FILE, files_in, fill, keys_of, opened, put, puts, start_program, told
+from tests.support.stores import AT_REST, FILE, files_in, fill, keys_of, opened, put, puts, start_program, told
 
 BODY = b"marked-body-of-this-row"
 TOLD = b"marked-body-of-this-entry"
@@ -151,8 +151,8 @@ def test_a_disk_that_fills_up_loses_nothing(tmp_path: Path) -> None:
     assert int(count) > 10
     assert count == there == head
     assert second.split()[1:4] == [count, cause, count]
-    assert last == f"went on {int(count) + 10} {int(count) + 10}"
-    assert list(files_in(tmp_path)) == [FILE]
+    assert last == f"went on {int(count) + 10} {int(count) + 10} True"
+    assert list(files_in(tmp_path)) == AT_REST
 
 
 async def test_no_room_for_a_new_file(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ async def test_after_a_failure_of_the_disk_the_file_is_opened_again(
         await store._ask(store._reads, fail)
     assert [entry.body for entry in await store.read()] == [b"before", b"after"]
     await store.close()
-    assert list(files_in(tmp_path)) == [FILE]
+    assert list(files_in(tmp_path)) == AT_REST
 
 
 # ---------------------------------------------------------------- how it works

@@ -13,7 +13,7 @@ import pytest
 
 from core.api.errors import StoreError
 from core.store.base import Batch, Entry, Put, Row
-from tests.support.stores import FILE, files_in, opened, puts, told
+from tests.support.stores import AT_REST, FILE, files_in, opened, puts, told
 
 BODY = b"marked-body-of-this-row"
 TOLD = b"marked-body-of-this-entry"
@@ -95,7 +95,7 @@ async def test_a_newer_schema_is_refused_untouched(tmp_path: Path) -> None:
     """Nothing changes and nothing is left beside the file."""
     await made(tmp_path)
     make_newer(tmp_path / FILE).close()
-    assert list(files_in(tmp_path)) == [FILE]
+    assert list(files_in(tmp_path)) == AT_REST
     error = await refused(tmp_path, "newer_schema")
     assert error.facts["found"] == 99
 
@@ -238,7 +238,7 @@ async def test_a_lock_that_a_dead_owner_left_binds_nobody(tmp_path: Path) -> Non
     (tmp_path / f"{FILE}.lock").touch()
     store = await opened("sqlite", tmp_path)
     await store.close()
-    assert list(files_in(tmp_path)) == [FILE]
+    assert list(files_in(tmp_path)) == AT_REST
 
 
 async def test_half_a_new_file_is_no_obstacle(tmp_path: Path) -> None:

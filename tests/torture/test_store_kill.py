@@ -11,7 +11,7 @@ import pytest
 
 from core.api.base import Seq
 from core.store.base import Row, StoredEntry
-from tests.support.stores import opened, start_program
+from tests.support.stores import opened, records_of, start_program
 
 Acknowledged = tuple[str, int, int]
 
@@ -31,13 +31,15 @@ def killed(home: Path, after_s: float) -> list[Acknowledged]:
     return [(key, int(revision), int(seq)) for key, revision, seq in map(str.split, lines)]
 
 
-async def what_is_there(home: Path) -> tuple[list[Row], list[StoredEntry]]:
-    """All rows and entries, after opening and closing the store in this process."""
+async def what_is_there(home: Path) -> tuple[list[Row], list[StoredEntry], list[str]]:
+    """All rows, entries and mail, after opening and closing the store in this process; nothing is told as lost."""
     store = await opened("sqlite", home)
     rows = await store.scan("")
     entries = await store.read(after=Seq(0), limit=10**9)
+    mail = await records_of(store)
+    assert store.stats().losses == ()
     await store.close()
-    return rows, entries
+    return rows, entries, mail
 
 
 async def kill_again_and_again(home: Path, *, rounds: int) -> None:
@@ -46,9 +48,10 @@ async def kill_again_and_again(home: Path, *, rounds: int) -> None:
     acknowledged: list[Acknowledged] = []
     for _ in range(rounds):
         acknowledged += await asyncio.to_thread(killed, home, dice.uniform(0, 0.3))
-        rows, entries = await what_is_there(home)
+        rows, entries, mail = await what_is_there(home)
         seqs = [entry.seq for entry in entries]
         assert all(one < other for one, other in itertools.pairwise(seqs))
+        assert sorted(mail) == sorted(f"{entry.subject} {entry.body.decode()}" for entry in entries)
         by_seq = {entry.seq: (entry.subject, entry.body) for entry in entries}
         for key, revision, seq in acknowledged:
             assert by_seq[Seq(seq)] == (key, str(revision).encode())
