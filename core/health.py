@@ -120,6 +120,12 @@ class Health:
         problems = list(self._gauges.problems())
         if (late_s := self._lag.max_s()) > _LATE_S:
             problems.append(f"the core's loop was {late_s:.1f} s late within the last minute")
+        stats = self._store.stats()
+        if stats.is_full:
+            problems.append("the disk is full: only what ends work is written; make room, it goes on by itself")
+        problems += [
+            f"the store lost {loss.what} {loss.first} to {loss.last}, which it had confirmed" for loss in stats.losses
+        ]
         problems += [
             f"{service.name} {service.state}: {service.last_error}"
             for service in self._gauges.services()

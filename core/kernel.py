@@ -5,8 +5,6 @@ import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import msgspec
-
 from core.agents.approvals import Approvals
 from core.agents.tasks import Tasks
 from core.api import approvals, deliveries, platforms, profiles, sessions, system, transcripts
@@ -15,6 +13,7 @@ from core.api.deliveries import DeliveryState, DeliveryView
 from core.api.errors import ConfigError, HermesError, Unavailable
 from core.api.platforms import PlatformState
 from core.api.system import AlarmRaised, CoreStarted, ServiceView, Shutdown, ShutdownReceipt, ShutdownStarted
+from core.boots import Boot, boot_put, next_boot
 from core.clock import Clock, SystemClock, mark
 from core.config import Config
 from core.gateway.deliveries import Deliveries
@@ -27,6 +26,7 @@ from core.gateway.platform import PlatformContext
 from core.gateway.platforms import Platforms
 from core.gateway.reports import Reports
 from core.gateway.restart import Recovered, Restart
+from core.gateway.revivals import Revivals
 from core.gateway.sessions import Sessions
 from core.gateway.steering import Steering
 from core.gateway.turns import Turns
@@ -36,25 +36,16 @@ from core.http.server import HttpServer
 from core.ids import IdSource
 from core.journal import Journal
 from core.lag import LagMeter
+from core.mailroom import Mailroom
 from core.settings import Settings
 from core.store import open_store
-from core.store.base import Put, Store
+from core.store.base import Store
 from core.supervisor import Supervisor
 from core.upkeep import Upkeep
 from core.vault import Vault
 
-_BOOT_KEY = "meta/boot"
 _STOP_LIMIT_S = 5.0
-
-
-class Boot(msgspec.Struct, frozen=True):
-    """One start of the core on this store. number: 1 for the first. at: UTC seconds."""
-
-    number: int
-    at: float
-
-
-_boots = msgspec.json.Decoder(Boot)
+_SEND_LIMIT_S = 2.0
 
 
 class Kernel:
@@ -78,6 +69,15 @@ class Kernel:
         self._closers: list[Callable[[], None]] = []
         self._http_problem = ""
         self._recovered = Recovered()
+        self.mail = Mailroom(
+            journal=self.journal,
+            store=store,
+            clock=clock,
+            supervisor=self.supervisor,
+            boot=boot.number,
+            random=self._random.random,
+            on_fault=self._on_job_error,
+        )
         self._build_agents(home, settings, vault)
         self._build_gateway(home, settings, vault)
         self._build_health(home, config)
@@ -94,7 +94,7 @@ class Kernel:
         store = await open_store(config.settings.store.url, home=home, clock=clock)
         try:
             vault = await asyncio.to_thread(Vault.of, config.settings, home)
-            boot, floor_at = await _next_boot(store, clock)
+            boot, floor_at = await next_boot(store, clock)
             kernel = cls(home=home, config=config, clock=clock, store=store, boot=boot, vault=vault, floor_at=floor_at)
             await kernel._start()
         except BaseException:
@@ -143,6 +143,7 @@ class Kernel:
             inbox_for=self._inbox_for,
         )
         self._deliveries = Deliveries(
+            mail=self.mail,
             store=self._store,
             journal=journal,
             clock=clock,
@@ -156,6 +157,7 @@ class Kernel:
         self.lanes = Lanes(
             store=self._store,
             journal=journal,
+            mail=self.mail,
             clock=clock,
             boot=self._boot.number,
             history_limit=settings.sessions.history_limit,
@@ -190,10 +192,13 @@ class Kernel:
             agent_of=lambda name: section.agent if (section := settings.platforms.get(name)) else None,
         )
         self._inspection = Inspection(lanes=self.lanes, store=self._store, journal=journal, clock=clock)
+        revivals = Revivals(lanes=self.lanes, turns=self._turns, mail=self.mail, clock=clock, supervisor=supervisor)
         self._restart = Restart(
             lanes=self.lanes,
             turns=self._turns,
             agents=self._tasks,
+            revivals=revivals,
+            mail=self.mail,
             store=self._store,
             clock=clock,
             ids=ids,
@@ -251,6 +256,7 @@ class Kernel:
                 system.ListEvents: self.health.list_events,
             },
         )
+        handlers.add(commands=self.mail.operations.commands, queries=self.mail.operations.queries)
         return handlers
 
     @property
@@ -293,10 +299,12 @@ class Kernel:
             self._log(f"the stop could not be journaled: {error.message}")
         await self.platforms.stop_intake()
         cut_off = await self._restart.drain(drain_s)
+        await self.mail.stop(_SEND_LIMIT_S)
         await self._tasks.close()
         await self._approvals.close()
         await self.http.stop()
         await self.supervisor.stop(deadline_s=_STOP_LIMIT_S)
+        await self.mail.close()
         self.journal.close()
         await self._store.close()
         for closer in self._closers:
@@ -305,6 +313,7 @@ class Kernel:
         return cut_off
 
     async def _start(self) -> None:
+        await self.mail.open()
         await self.lanes.count()
         await self._approvals.recover()
         await self._deliveries.recover()
@@ -315,8 +324,7 @@ class Kernel:
             recovered_runs=self._recovered.cut_off,
             queued=self._recovered.queued,
         )
-        put = Put(_BOOT_KEY, msgspec.json.encode(self._boot))
-        await self.journal.commit([put], [("core", event)], actor=SYSTEM)
+        await self.journal.commit([boot_put(self._boot)], [("core", event)], actor=SYSTEM)
         self.supervisor.start("loop lag", self._lag.run)
         keep = self.settings.core.journal_keep
         upkeep = Upkeep(store=self._store, journal=self.journal, clock=self._clock, journal_keep=keep)
@@ -388,11 +396,3 @@ class Kernel:
             if view.state is PlatformState.DOWN
         ]
         return [problem for problem in (self._http_problem, self._turns.problem, *down) if problem]
-
-
-async def _next_boot(store: Store, clock: Clock) -> tuple[Boot, float]:
-    """The number of this start, and the time before which no new id may sort."""
-    row = await store.get(_BOOT_KEY)
-    before = Boot(0, 0.0) if row is None else _boots.decode(row.body)
-    last = await Journal(store, clock).read(limit=1)
-    return Boot(before.number + 1, clock.now()), max([before.at, *(record.at for record in last)])

@@ -25,7 +25,6 @@ from core.agents.scenario import (
     plan_of,
 )
 from core.agents.script import HOSTILE
-from core.agents.waits import CutShort, Waits
 from core.api.base import Mark
 from core.api.errors import Refused
 from core.api.runs import (
@@ -50,6 +49,7 @@ from core.api.runs import (
     Usage,
     UsageReported,
 )
+from core.waits import CutShort, Waits
 
 Played = AsyncGenerator[RunReport, None]
 

@@ -14,7 +14,6 @@ from core.agents.pool import Pool
 from core.agents.questions import Questions, outcome_of
 from core.agents.runner import TurnRequest
 from core.agents.runners import Runners, kind_of
-from core.agents.waits import breathe
 from core.agents.watch import Due, Stage, ending, find_due, verdict
 from core.api.base import AgentName, RunId, SessionId
 from core.api.errors import HermesError
@@ -37,6 +36,7 @@ from core.ids import IdSource
 from core.secrets import Secret
 from core.settings import OpenaiSettings, Settings
 from core.supervisor import Supervisor
+from core.waits import breathe
 
 TEXT_LIMIT = 4_000_000
 _SERVICE = "agents"

@@ -16,6 +16,15 @@ SHELLS = {
     "core/gateway/restart.py": "does what a start has to do, once",
     "core/agents/runner.py": "a protocol that names a folder",
     "core/gateway/platform.py": "a protocol that names a folder",
+    "core/mailbox/admission.py": "a key that is being stored holds the future that ends with it",
+    "core/mailbox/maillog.py": "the one log, which writes",
+    "core/mailbox/office.py": "holds the event that says that all stored mail is in",
+    "core/mailbox/giving.py": "half of the mailbox handle: receivers wait",
+    "core/mailbox/taking.py": "the other half of the handle: senders wait for room",
+    "core/mailbox/mailbox.py": "the handle of one mailbox",
+    "core/mailbox/transaction.py": "one commit, which is waited for",
+    "core/mailbox/indexing.py": "does what a start has to do, once",
+    "core/mailbox/sweeping.py": "the clockwork: sleeps until something is due",
 }
 PURE_OF_CORE = (
     "core/machine.py",

@@ -7,11 +7,13 @@ import pytest
 from console.glyphs import TONES, badge
 from core.api.approvals import ApprovalState
 from core.api.deliveries import DeliveryState
+from core.api.mail import MailState
+from core.api.mailboxes import MailboxState
 from core.api.platforms import PlatformState
 from core.api.sessions import SessionState
 from tests.support.tree import ROOT, python_files
 
-SHOWN = (SessionState, ApprovalState, PlatformState, DeliveryState)
+SHOWN = (SessionState, ApprovalState, PlatformState, DeliveryState, MailboxState, MailState)
 
 
 @pytest.mark.parametrize("states", SHOWN)

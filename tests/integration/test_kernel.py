@@ -11,8 +11,10 @@ import httpx
 import pytest
 
 from core.api.approvals import AnswerApproval, ApprovalAsked, ListApprovals
-from core.api.base import Actor, ActorKind, Event, PlatformName, Record, Seq, SessionId
-from core.api.errors import AlreadyDecided, HomeBusy, InvalidInput, NotFound, Unavailable
+from core.api.base import Actor, ActorKind, Event, MailboxName, PlatformName, Record, Seq, SessionId
+from core.api.errors import AlreadyDecided, HomeBusy, InvalidInput, NotFound, Refused, Unavailable
+from core.api.mail import PostMail
+from core.api.mailboxes import GetMailbox, PauseMailbox, ResumeMailbox
 from core.api.platforms import ListPlatforms, PlatformState
 from core.api.profiles import ListProfiles
 from core.api.sessions import (
@@ -241,3 +243,26 @@ async def test_every_word_of_the_facade_has_one_handler(tmp_path: Path) -> None:
 
     async with core(tmp_path / "home") as kernel:
         assert kernel.words == frozenset(COMMANDS) | frozenset(QUERIES)
+
+
+async def test_an_operator_pauses_what_waits_for_sessions_on_their_mailbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message is taken in and waits, the health says why, and after the resume it is answered."""
+    monkeypatch.setattr("core.gateway.restart._NUDGE_EVERY_S", 0.05)
+    box = MailboxName("sessions")
+    async with core(tmp_path / "home") as kernel:
+        await kernel.execute(PauseMailbox(mailbox=box, reason="upgrade"), actor=OPERATOR)
+        await kernel.execute(OpenSession(platform=LOCAL, chat="desk", text="hi"), actor=OPERATOR)
+        assert (await kernel.query(GetMailbox(mailbox=box))).tally.queued == 1
+        assert (await kernel.query(GetSession(session_id=DESK))).session.state is SessionState.QUEUED
+        assert any("sessions is paused" in problem for problem in (await kernel.query(GetHealth())).problems)
+        with pytest.raises(Refused):
+            await kernel.execute(PostMail(mailbox=box, payload="hi"), actor=OPERATOR)
+        await kernel.execute(ResumeMailbox(mailbox=box), actor=OPERATOR)
+        ended = await _until(kernel, RunEnded)
+        assert isinstance(ended.event, RunEnded)
+        assert ended.event.outcome.answered
+        while (view := await kernel.query(GetMailbox(mailbox=box))).tally.in_flight:  # noqa: ASYNC110 - told first,
+            await asyncio.sleep(0)  # true in memory right after
+        assert (view.tally.done, view.tally.difference) == (1, 0)

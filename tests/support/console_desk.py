@@ -17,6 +17,7 @@ from core.api.platforms import PlatformState
 from core.api.runs import Phase, Stop, ToolCall, ToolStatus
 from core.api.sessions import SessionState
 from core.api.transcripts import EntryKind
+from tests.support.busy_mail import busy_mailboxes, busy_mails
 from tests.support.fake_hermes import FakeHermes
 from tests.support.screens import screen_text
 from tests.support.views import (
@@ -48,7 +49,14 @@ VIEWS = {
     "session_state": ("2", "enter", "4"),
     "session_raw": ("2", "enter", "5"),
     "approvals": ("3",),
-    "deliveries": ("4",),
+    "deliveries": ("8",),
+    "mailboxes": ("4",),
+    "mailbox": ("4", "j", "enter"),
+    "mailbox_dead": ("4", "j", "enter", "2"),
+    "mailbox_figures": ("4", "j", "enter", "3"),
+    "mail": ("4", "j", "enter", "enter"),
+    "mail_trace": ("4", "j", "enter", "T"),
+    "dead": ("4", "j", "d"),
     "platforms": ("7",),
     "events": ("9",),
     "help": ("2", "question_mark"),
@@ -209,6 +217,8 @@ def busy() -> FakeHermes:
         entries=entries,
         messages=messages,
         health_view=health(queued_count=3, running_count=2),
+        mailboxes=busy_mailboxes(),
+        mails=busy_mails(),
     )
     hermes.emit(sessions.SessionOpened(session=waiting), at=NOW.at - 500)
     hermes.emit(sessions.MessageQueued(session=waiting, message=messages[0]), at=NOW.at - 30)

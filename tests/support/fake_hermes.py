@@ -221,7 +221,10 @@ class FakeHermes(FakeState):
                 self.emit(system.ShutdownStarted(reason=command.reason), subject="core", actor=actor)
                 return system.ShutdownReceipt(running=0, queued=len(self.messages), drain_s=command.drain_s)
             case _:
-                raise InvalidInput(f"no handler for {type(command).__name__}", field="command")
+                receipt = self.mail.carry_out(command, actor, self.emit)
+                if receipt is None:
+                    raise InvalidInput(f"no handler for {type(command).__name__}", field="command")
+                return receipt
 
     def _open(self, command: sessions.OpenSession, actor: Actor) -> sessions.SendReceipt:
         get_view(self.platforms, command.platform, "platform")

@@ -10,11 +10,14 @@ from core.api.approvals import ApprovalView
 from core.api.base import Event, Query, Record, Seq, SessionId
 from core.api.deliveries import DeliveryView
 from core.api.errors import InvalidInput, Lagged, NotFound
+from core.api.mail import MailView
+from core.api.mailboxes import MailboxView
 from core.api.platforms import PlatformView
 from core.api.profiles import ProfileView
 from core.api.sessions import MessageView, SessionView
 from core.api.system import ConfigView, HealthView
 from core.api.transcripts import EntryView
+from tests.support.fake_mail import FakeMail
 from tests.support.views import NOW, config, health, platform, profile
 
 
@@ -32,6 +35,8 @@ class FakeState:
         platforms: Iterable[PlatformView] | None = None,
         profiles: Iterable[ProfileView] | None = None,
         records: Iterable[Record] = (),
+        mailboxes: Iterable[MailboxView] = (),
+        mails: Iterable[MailView] = (),
         health_view: HealthView | None = None,
         config_view: ConfigView | None = None,
     ) -> None:
@@ -45,6 +50,7 @@ class FakeState:
         self.records: list[Record] = list(records)
         self.health_view = health_view or health()
         self.config_view = config_view or config()
+        self.mail = FakeMail(mailboxes, mails)
         self.live_text: dict[SessionId, str] = {}
         self.kept_after = Seq(0)
 
@@ -55,6 +61,7 @@ class FakeState:
 
     def keep_views(self, event: Event) -> None:
         """Take in the views that an event carries."""
+        self.mail.keep(event)
         held: dict[str, dict[Any, Any]] = {
             "session": self.sessions,
             "approval": self.approvals,
@@ -84,7 +91,7 @@ class FakeState:
             raise NotFound(f"no session {session_id}", noun="session", id=session_id)
         return found
 
-    def answer(self, query: Query[Any]) -> Any:  # noqa: PLR0911 - one line for each query
+    def answer(self, query: Query[Any]) -> Any:  # noqa: PLR0911, PLR0912 - one line for each query
         """The answer to a query. Raises NotFound or InvalidInput."""
         match query:
             case sessions.ListSessions():
@@ -125,7 +132,10 @@ class FakeState:
             case system.ListEvents():
                 return self._events(query)
             case _:
-                raise InvalidInput(f"no handler for {type(query).__name__}", field="query")
+                found = self.mail.answer(query, self.seq)
+                if found is None:
+                    raise InvalidInput(f"no handler for {type(query).__name__}", field="query")
+                return found
 
     def _transcript(self, query: transcripts.ReadTranscript) -> transcripts.TranscriptPage:
         _check_limit(query.limit, 1000)

@@ -27,6 +27,7 @@ from core.gateway.platform import (
 from core.gateway.platforms import Platforms
 from core.ids import IdSource
 from core.journal import Journal
+from core.mailroom import Mailroom
 from core.secrets import Secret
 from core.settings import DeliverySettings, LoopbackSettings, Settings
 from core.store.base import Batch, Committed, Store
@@ -153,7 +154,11 @@ class Outbox:
             context=PlatformContext(clock=clock, ids=self.ids, http=NoHttp(), secret=no_secret),
             inbox_for=lambda _: self.inbox,
         )
+        self.mail = Mailroom(
+            journal=self.journal, store=store, clock=clock, supervisor=self.supervisor, boot=1, random=random
+        )
         self.deliveries = Deliveries(
+            mail=self.mail,
             store=store,
             journal=self.journal,
             clock=clock,
@@ -177,9 +182,12 @@ class Outbox:
     async def answer(self, text: str, *, chat: str = "8841", platform: PlatformName = LOCAL) -> DeliveryView:
         """Store an answer as the end of a run does, and have it sent."""
         outbound = outbound_to(chat, text, delivery_id=self.deliveries.new_id(), platform=platform)
-        view, put = self.deliveries.new_delivery(outbound)
-        await self.journal.commit((put,), ())
-        self.deliveries.send(view, outbound)
+        await self.deliveries.open_outbox(platform)
+        transaction = self.mail.transaction()
+        self.deliveries.post(transaction, outbound)
+        await transaction.commit((), ())
+        self.deliveries.posted(outbound)
+        (view,) = [item for item in (await self.waiting()).deliveries if item.id == outbound.delivery_id]
         return view
 
     async def events(self) -> list[Event]:
@@ -260,11 +268,14 @@ async def outbox(
         platforms={LOCAL: LoopbackSettings(), OTHER: LoopbackSettings()}, deliveries=DeliverySettings(**settings)
     )
     built = Outbox(store or MemoryStore(), clock or FakeClock(), everything, random)
+    await built.mail.open()
     if start:
         await built.platforms.start()
     try:
         yield built
     finally:
+        await built.mail.stop(0)
         left = await built.supervisor.stop(deadline_s=5)
+        await built.mail.close()
     assert left == []
     assert built.errors == []

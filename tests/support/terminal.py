@@ -132,6 +132,14 @@ class Terminal:
         assert found, f"{text!r} did not appear in {deadline_s} s{self._end_note()}:\n{self._text()}"
         return self._text()
 
+    def wait_match(self, pattern: str, *, deadline_s: float = 20.0) -> re.Match[str]:
+        """What of the screen matches, once something does; ^ and $ are the ends of a line."""
+        sought = re.compile(pattern, re.MULTILINE)
+        self._until(lambda: sought.search(self._text()) is not None, deadline_s)
+        found = sought.search(self._text())
+        assert found, f"nothing matched {pattern!r} in {deadline_s} s{self._end_note()}:\n{self._text()}"
+        return found
+
     def wait_gone(self, text: str, *, deadline_s: float = 20.0) -> str:
         """The screen, once `text` is no longer on it."""
         gone = self._until(lambda: text not in self._text(), deadline_s)

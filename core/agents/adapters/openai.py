@@ -14,13 +14,13 @@ from core.agents.adapters import CAPABILITIES
 from core.agents.chat import Answer, ChatError, refusal_of, request_body
 from core.agents.runner import Decision, Runner, RunnerContext, TurnRequest
 from core.agents.sse import EVENT_LIMIT_BYTES, SseParser, SseTooLargeError
-from core.agents.waits import CutShort, Waits
 from core.api.base import AgentName, Mark
 from core.api.errors import Unavailable
 from core.api.runs import Phase, PhaseChanged, RunReport, RunRetry, Stop, ToolReported, TurnEnded
 from core.backoff import delay_s
 from core.secrets import Secret
 from core.settings import OpenaiSettings
+from core.waits import CutShort, Waits
 
 TRIES = 3
 _RETRY_BASE_S = 1.0

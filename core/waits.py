@@ -1,0 +1,59 @@
+"""Waits of a task: one that somebody else can end early, and one that lets the others run."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class CutShort(Exception):
+    """The wait was ended from outside, not by what it waited for."""
+
+
+class Waits:
+    """One wait at a time, in one task; any other may cut it short."""
+
+    def __init__(self) -> None:
+        self._waiting: asyncio.Task[Any] | None = None
+        self._is_cut = False
+
+    async def wait(self, what: Awaitable[T]) -> T:
+        """The result of `what`. Raises CutShort when cut() comes first; `what` is cancelled then."""
+        task = asyncio.current_task()
+        assert task is not None
+        before = task.cancelling()
+        self._waiting, self._is_cut = task, False
+        try:
+            return await what
+        except asyncio.CancelledError:
+            if self._is_cut and task.cancelling() == before + 1:
+                raise CutShort from None
+            raise
+        finally:
+            self._waiting = None
+            if self._is_cut:
+                task.uncancel()
+
+    def cut(self) -> None:
+        """End the present wait: what it waits for is cancelled when this returns.
+
+        Without a wait nothing happens, so set a flag first that the waiter looks at.
+        """
+        task, self._waiting = self._waiting, None
+        if task is not None:
+            self._is_cut = True
+            task.cancel()
+
+
+async def breathe() -> None:
+    """Let everything else on the loop run once."""
+    loop = asyncio.get_running_loop()
+    turn: asyncio.Future[None] = loop.create_future()
+    loop.call_soon(_wake, turn)
+    await turn
+
+
+def _wake(turn: "asyncio.Future[None]") -> None:
+    if not turn.done():
+        turn.set_result(None)
