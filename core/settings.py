@@ -87,6 +87,14 @@ class SimulatedSettings(Section, frozen=True, kw_only=True, tag_field="kind", ta
     scenario: Annotated[str, Meta(description="builtin:NAME or a YAML file (relative to the home)")] = "builtin:people"
     seed: Annotated[int, Meta(description="of its random choices")] = 0
     send_failure_ratio: Annotated[float, Meta(ge=0, le=1, description="share of answers that fail at first")] = 0.0
+    send_s: Annotated[float, Meta(ge=0, le=600, description="longest time that taking an answer takes")] = 0.0
+    blocked_ratio: Annotated[float, Meta(ge=0, le=1, description="share of direct chats that block the bot")] = 0.0
+    gone_ratio: Annotated[float, Meta(ge=0, le=1, description="share of chats that are gone when answered")] = 0.0
+    outage_s: Annotated[float, Meta(ge=0, description="outages: no answer is taken for so long; 0 for none")] = 0.0
+    outage_first_s: Annotated[float, Meta(ge=0, description="from the start to the first outage")] = 0.0
+    outage_every_s: Annotated[
+        float, Meta(ge=0, description="from the begin of one outage to the next; 0 for a single one")
+    ] = 0.0
 
 
 class ApiServerSettings(Section, frozen=True, kw_only=True, tag_field="kind", tag="api_server"):

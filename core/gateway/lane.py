@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from core.api.base import Mark, MessageId, RunId, SessionId
+from core.api.base import MailId, Mark, MessageId, RunId, SessionId
 from core.api.runs import Phase, RunView, ToolCall
 from core.api.sessions import MessageView, SessionState, SessionView
 from core.api.transcripts import EntryView
@@ -17,16 +17,18 @@ from core.gateway.session import Guard, GuardState
 _WAITING_PHASES = frozenset({Phase.APPROVAL, Phase.CLARIFY})
 
 
-class Waiting(msgspec.Struct, frozen=True):
-    """An inbound message as stored until it is answered.
+class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An inbound message until it is answered; it waits in a mailbox.
 
     reply_to: what the answer replies to. is_said: it stands in the transcript already.
+    mail_id: where it waits, 0 once it is settled; not stored.
     """
 
     message: MessageView
     sender_id: str = ""
     reply_to: str = ""
     is_said: bool = False
+    mail_id: MailId = MailId(0)
 
 
 class Live(msgspec.Struct):

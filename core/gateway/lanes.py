@@ -1,7 +1,8 @@
 """All sessions: loaded when they are needed, kept while they are busy, changed in one commit with their events."""
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -12,7 +13,9 @@ from core.api.transcripts import EntryView
 from core.clock import Clock
 from core.gateway import rows
 from core.gateway.lane import Lane, Waiting, has_failed, rebased_view
+from core.gateway.ports import Mailroom, MailTransaction
 from core.gateway.session import Guard
+from core.gateway.unanswered import MAILBOX
 from core.journal import Journal
 from core.store.base import MUST_NOT_EXIST, Put, Store
 
@@ -27,6 +30,7 @@ class Lanes:
         *,
         store: Store,
         journal: Journal,
+        mail: Mailroom,
         clock: Clock,
         boot: int,
         history_limit: int,
@@ -34,6 +38,7 @@ class Lanes:
     ) -> None:
         self._store = store
         self._journal = journal
+        self._mail = mail
         self._clock = clock
         self._boot = boot
         self._history_limit = history_limit
@@ -51,6 +56,21 @@ class Lanes:
     def boot(self) -> int:
         """Number of this start of the core."""
         return self._boot
+
+    @property
+    def is_giving(self) -> bool:
+        """Whether runs may begin; False while an operator has the mailbox of the sessions paused."""
+        return self._mail.is_giving(MAILBOX)
+
+    @contextmanager
+    def mail(self) -> Generator[MailTransaction, None, None]:
+        """What is to happen to messages in one commit; given back when it comes to none."""
+        transaction = self._mail.transaction()
+        try:
+            yield transaction
+        except BaseException:
+            transaction.cancel()
+            raise
 
     def in_memory(self) -> Sequence[Lane]:
         """Lanes that have a session and are at hand."""
@@ -129,8 +149,11 @@ class Lanes:
         entries: Sequence[EntryView] = (),
         actor: Actor = SYSTEM,
         correlation: str = "",
+        mail: MailTransaction | None = None,
     ) -> SessionView:
         """Write the session, what belongs to it and the events about it, then make it so in memory.
+
+        mail: what happens to messages with it, in the same commit.
 
         The caller holds the lock. When the store refuses, nothing has changed.
         """
@@ -148,7 +171,10 @@ class Lanes:
             all_puts.append(Put(rows.failed_key(lane.session_id), None if was_failed else b"{}"))
         subject = str(lane.session_id)
         pairs = [(subject, event) for event in events(view)]
-        committed = await self._journal.commit(all_puts, pairs, actor=actor, correlation=correlation)
+        if mail is None:
+            committed = await self._journal.commit(all_puts, pairs, actor=actor, correlation=correlation)
+        else:
+            committed = await mail.commit(all_puts, pairs, actor=actor, correlation=correlation)
         self.session_count += lane.view is None
         self.failed_count += has_failed(view) - was_failed
         lane.view, lane.guard, lane.waiting = view, guard, waiting

@@ -19,14 +19,13 @@ from core.api.sessions import (
     SessionInterrupted,
     SessionReset,
 )
-from core.gateway import rows
 from core.gateway.lane import Lane, Waiting
 from core.gateway.lanes import Lanes
 from core.gateway.ports import Agents
 from core.gateway.session import dropped, emptied, held, interrupted
 from core.gateway.steering import Steering
 from core.gateway.turns import Turns
-from core.store.base import Put
+from core.gateway.unanswered import MAILBOX
 
 RELEASE_LIMIT_S = 15.0
 
@@ -108,16 +107,18 @@ class Operations:
             waiting = lane.waiting.get(command.message_id)
             if waiting is None:
                 raise NotFound("no such message", noun="message", id=command.message_id)
-            await self._lanes.commit(
-                lane,
-                base=self._lanes.view(lane),
-                guard=guard,
-                waiting=_rest(lane, {command.message_id}),
-                puts=[Put(rows.inbound_key(lane.session_id, command.message_id), None)],
-                events=lambda view: [MessageDropped(session=view, message=waiting.message, reason=command.reason)],
-                actor=actor,
-                correlation=command.message_id,
-            )
+            with self._lanes.mail() as mail:
+                mail.settle(MAILBOX, waiting.mail_id)
+                await self._lanes.commit(
+                    lane,
+                    base=self._lanes.view(lane),
+                    guard=guard,
+                    waiting=_rest(lane, {command.message_id}),
+                    events=lambda view: [MessageDropped(session=view, message=waiting.message, reason=command.reason)],
+                    actor=actor,
+                    correlation=command.message_id,
+                    mail=mail,
+                )
             self._end_followers(lane, (command.message_id,), "the message was dropped by an operator")
         return DropReceipt(session_id=lane.session_id, message_id=command.message_id)
 
@@ -133,15 +134,18 @@ class Operations:
             base = msgspec.structs.replace(
                 view, epoch=view.epoch + 1, last_outcome=None, input_tokens=0, output_tokens=0
             )
-            after = await self._lanes.commit(
-                lane,
-                base=base,
-                guard=emptied(lane.guard) if gone else lane.guard,
-                waiting=_rest(lane, set(gone)),
-                puts=[Put(rows.inbound_key(lane.session_id, item), None) for item in gone],
-                events=lambda now: [SessionReset(session=now, reason=command.reason, dropped=len(gone))],
-                actor=actor,
-            )
+            with self._lanes.mail() as mail:
+                for item in gone:
+                    mail.settle(MAILBOX, lane.waiting[item].mail_id)
+                after = await self._lanes.commit(
+                    lane,
+                    base=base,
+                    guard=emptied(lane.guard) if gone else lane.guard,
+                    waiting=_rest(lane, set(gone)),
+                    events=lambda now: [SessionReset(session=now, reason=command.reason, dropped=len(gone))],
+                    actor=actor,
+                    mail=mail,
+                )
             lane.history = None
             self._end_followers(lane, gone, "the session was reset")
         return ResetReceipt(session_id=lane.session_id, epoch=after.epoch, interrupted=run_id, dropped=len(gone))

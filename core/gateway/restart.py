@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-from itertools import groupby
 
 import msgspec
 
-from core.api.base import EntryId, MessageId, RunId, SessionId
+from core.api.base import EntryId, MailId, MessageId, RunId, SessionId
 from core.api.errors import StoreError
+from core.api.mail import DeadReason, MailState
 from core.api.runs import RunOutcome, Stop
 from core.api.sessions import MessageState, RunEnded, SessionView
 from core.api.transcripts import EntryKind, EntryView
@@ -15,13 +15,15 @@ from core.clock import Clock, mark
 from core.gateway import rows
 from core.gateway.lane import Lane, Waiting
 from core.gateway.lanes import Lanes
-from core.gateway.ports import Agents
+from core.gateway.ports import Agents, Letter, Mailroom
+from core.gateway.revivals import Revivals
 from core.gateway.session import Guard, ended, held, may_begin
 from core.gateway.turns import Turns
+from core.gateway.unanswered import MAILBOX, STOPPED, policy, session_of, waiting_in
 from core.ids import IdSource
 from core.store.base import Put, Store
 
-_PAGE = 500
+_PAGE = 100
 _LOOK_S = 0.05
 _NUDGE_EVERY_S = 5.0
 
@@ -34,6 +36,14 @@ class Recovered(msgspec.Struct):
     given_up: int = 0
 
 
+class _Left(msgspec.Struct):
+    """What a session is found with. to_bury: letters of what is given up and not dead yet."""
+
+    queued: list[Waiting] = msgspec.field(default_factory=list[Waiting])
+    given_up: list[Waiting] = msgspec.field(default_factory=list[Waiting])
+    to_bury: list[MailId] = msgspec.field(default_factory=list[MailId])
+
+
 class Restart:
     """max_attempts: runs of one message before it is given up because the core died under each."""
 
@@ -43,6 +53,8 @@ class Restart:
         lanes: Lanes,
         turns: Turns,
         agents: Agents,
+        revivals: Revivals,
+        mail: Mailroom,
         store: Store,
         clock: Clock,
         ids: IdSource,
@@ -51,27 +63,36 @@ class Restart:
         self._lanes = lanes
         self._turns = turns
         self._agents = agents
+        self._revivals = revivals
+        self._mail = mail
         self._store = store
         self._clock = clock
         self._ids = ids
         self._max_attempts = max_attempts
 
+    async def open(self) -> None:
+        """Make the mailbox of the sessions when it is not there, and give it its rules. Raises StoreError."""
+        await self._mail.ensure(MAILBOX, policy(self._max_attempts), owner=self._revivals.owner)
+
     async def recover(self) -> Recovered:
-        """Put every unanswered message back in its queue, in order, and close the runs that were cut off."""
+        """Put every unanswered message back in its queue, in order, and close the runs that were cut off.
+
+        The mailboxes have dealt already with what was in flight at a crash: it waits again, or is dead.
+        """
+        await self.open()
+        await self._move_old_rows()
         recovered = Recovered()
-        after = ""
-        pending: list[Waiting] = []
-        while page := await self._store.scan(rows.INBOUND, after=after, limit=_PAGE):
-            after = page[-1].key
-            pending += [rows.waiting_of(row.body) for row in page]
-            if len(page) < _PAGE:
-                break
-        for session_id, group in groupby(pending, key=lambda item: item.message.session_id):
-            await self._requeue(session_id, list(group), recovered)
+        by_session: dict[SessionId, list[Letter]] = {}
+        for letter in self._mail.letters(MAILBOX):
+            by_session.setdefault(session_of(letter), []).append(letter)
+        for session_id, letters in by_session.items():
+            await self._requeue(session_id, letters, recovered)
         return recovered
 
     async def resume(self) -> None:
-        """Begin what waits."""
+        """Begin what waits, unless the mailbox is paused."""
+        if not self._lanes.is_giving:
+            return
         for lane in self._lanes.in_memory():
             if may_begin(lane.guard):
                 async with lane.lock:
@@ -99,37 +120,76 @@ class Restart:
         await asyncio.gather(*(self._park(lane, run_id) for lane, run_id in left))
         return len(left)
 
-    async def _requeue(self, session_id: SessionId, found: list[Waiting], recovered: Recovered) -> None:
+    async def _move_old_rows(self) -> None:
+        """Post what versions before 0.2 kept in rows, in steps; each message is in one place at any time."""
+        while page := await self._store.scan(rows.OLD_INBOUND, limit=_PAGE):
+            with self._lanes.mail() as mail:
+                for row in page:
+                    waiting = rows.waiting_of(row.body)
+                    session_id = waiting.message.session_id
+                    mail.post(
+                        MAILBOX,
+                        waiting,
+                        sender=waiting.message.sender,
+                        order_key=session_id,
+                        correlation=waiting.message.id,
+                    )
+                await mail.commit([Put(row.key, None, row.revision) for row in page], ())
+
+    async def _requeue(self, session_id: SessionId, letters: list[Letter], recovered: Recovered) -> None:
+        waiting = [letter for letter in letters if letter.state is not MailState.DEAD]
         lane = self._lanes.lane(session_id)
         async with lane.lock:
             await self._lanes.load(lane)
-            view = self._lanes.view(lane)
-            found.sort(key=lambda item: (item.message.state is not MessageState.RUNNING, item.message.id))
-            gone = [item for item in found if self._is_given_up(item)]
-            kept = [_queued_again(item) for item in found if not self._is_given_up(item)]
-            cut_off = next((item.message.run_id for item in found if item.message.run_id is not None), None)
-            base, events_outcome = self._closed(view, cut_off, is_final=bool(gone))
-            entries = [self._gave_up(view, item) for item in gone]
-            recovered.cut_off += cut_off is not None
-            recovered.queued += len(kept)
-            recovered.given_up += len(gone)
+            if lane.view is None:
+                self._lanes.discard(lane)
+                await self._revivals.refuse(waiting, f"there is no session {session_id}")
+            elif waiting or lane.view.lane_holder is not None:
+                left = await self._left(lane.view, letters)
+                recovered.cut_off += lane.view.lane_holder is not None
+                recovered.queued += len(left.queued)
+                recovered.given_up += len(left.given_up)
+                await self._take_up(lane, lane.view, left)
+
+    async def _left(self, view: SessionView, letters: list[Letter]) -> _Left:
+        """Sort out what the letters of a session are; those that are no messages are dead from now on."""
+        found = [(letter.state is MailState.DEAD, letter, waiting_in(letter, self._clock)) for letter in letters]
+        unreadable = [letter for is_dead, letter, waiting in found if waiting is None and not is_dead]
+        await self._revivals.refuse(unreadable, "this is no message of a session")
+        is_cut_off = view.lane_holder is not None and view.run is not None
+        head = view.run.message_ids[0] if is_cut_off and view.run is not None else None
+        left = _Left()
+        for is_dead, _, waiting in found:
+            if waiting is None:
+                continue
+            is_head = waiting.message.id == head
+            # One that is dead died at this start, for the session still believes that it runs.
+            # One that lives and is worn out has been so by a rule that is new.
+            if is_head and (is_dead or waiting.message.attempt >= self._max_attempts):
+                left.given_up.append(waiting)
+                left.to_bury += [] if is_dead else [waiting.mail_id]
+            elif not is_dead:
+                left.queued.append(waiting)
+        return left
+
+    async def _take_up(self, lane: Lane, view: SessionView, left: _Left) -> None:
+        base, outcome = self._closed(view, view.lane_holder, is_final=bool(left.given_up))
+        entries = tuple(self._gave_up(view, item) for item in left.given_up)
+        with self._lanes.mail() as mail:
+            for mail_id in left.to_bury:
+                mail.take(MAILBOX, mail_id)
+                mail.bury(MAILBOX, mail_id, DeadReason.POISON, "the core stopped during each of its runs")
             await self._lanes.commit(
                 lane,
                 base=base,
-                guard=Guard(queue=tuple(item.message.id for item in kept)),
-                waiting={item.message.id: item for item in kept},
-                puts=[Put(rows.inbound_key(session_id, item.message.id), rows.body_of(item)) for item in kept]
-                + [Put(rows.inbound_key(session_id, item.message.id), None) for item in gone],
+                guard=Guard(queue=tuple(item.message.id for item in left.queued)),
+                waiting={item.message.id: item for item in left.queued},
                 entries=entries,
                 events=lambda after: (
-                    []
-                    if events_outcome is None
-                    else [RunEnded(session=after, outcome=events_outcome, entries=tuple(entries))]
+                    [] if outcome is None else [RunEnded(session=after, outcome=outcome, entries=entries)]
                 ),
+                mail=mail,
             )
-
-    def _is_given_up(self, item: Waiting) -> bool:
-        return item.message.state is MessageState.RUNNING and item.message.attempt >= self._max_attempts
 
     def _closed(
         self, view: SessionView, run_id: RunId | None, *, is_final: bool
@@ -178,20 +238,18 @@ class Restart:
             )
             freed = ended(lane.guard, run_id)
             lane.live = None
-            await self._lanes.commit(
-                lane,
-                base=msgspec.structs.replace(view, last_outcome=outcome),
-                guard=msgspec.structs.replace(freed, queue=(*running, *freed.queue)),
-                waiting={**lane.waiting, **parked},
-                puts=[Put(rows.inbound_key(lane.session_id, key), rows.body_of(item)) for key, item in parked.items()],
-                events=lambda after: [RunEnded(session=after, outcome=outcome, entries=())],
-            )
+            with self._lanes.mail() as mail:
+                for item in parked.values():
+                    mail.put_back(MAILBOX, item.mail_id, is_counted=False, note=STOPPED)
+                await self._lanes.commit(
+                    lane,
+                    base=msgspec.structs.replace(view, last_outcome=outcome),
+                    guard=msgspec.structs.replace(freed, queue=(*running, *freed.queue)),
+                    waiting={**lane.waiting, **parked},
+                    events=lambda after: [RunEnded(session=after, outcome=outcome, entries=())],
+                    mail=mail,
+                )
         await self._agents.interrupt(run_id, "the core stops")
-
-
-def _queued_again(item: Waiting) -> Waiting:
-    message = msgspec.structs.replace(item.message, state=MessageState.QUEUED, run_id=None)
-    return msgspec.structs.replace(item, message=message)
 
 
 def _parked(item: Waiting) -> Waiting:

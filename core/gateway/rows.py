@@ -10,7 +10,7 @@ from core.api.transcripts import EntryView
 from core.gateway.lane import Waiting
 
 SESSIONS = "session/"
-INBOUND = "inbound/"
+OLD_INBOUND = "inbound/"
 FAILED = "failed/"
 DEDUPE = "dedupe/"
 
@@ -24,11 +24,6 @@ _encoder = msgspec.json.Encoder()
 def session_key(session_id: SessionId) -> str:
     """Of the session's own row."""
     return SESSIONS + session_id
-
-
-def inbound_key(session_id: SessionId, message_id: MessageId) -> str:
-    """Of a message that has not been answered; the row goes with the answer."""
-    return f"{INBOUND}{session_id}/{message_id}"
 
 
 def entries_prefix(session_id: SessionId) -> str:
@@ -62,7 +57,7 @@ def session_of(body: bytes) -> SessionView:
 
 
 def waiting_of(body: bytes) -> Waiting:
-    """An unanswered message as it was stored."""
+    """An unanswered message as versions before 0.2 stored it."""
     return _waiting.decode(body)
 
 

@@ -15,7 +15,6 @@ from core.api.sessions import (
     MessageView,
     Mode,
     OpenSession,
-    RunStarted,
     SendMessage,
     SendReceipt,
     SessionOpened,
@@ -36,6 +35,7 @@ from core.gateway.session import Arrival, arrival
 from core.gateway.source import isolated, session_id, source_of
 from core.gateway.steering import Steering
 from core.gateway.turns import Turns
+from core.gateway.unanswered import MAILBOX
 from core.ids import IdSource
 from core.journal import Journal
 from core.settings import SessionSettings
@@ -257,44 +257,33 @@ class Sessions:
             limit=self._settings.queue_limit,
         )
         waiting = self._waiting(lane, offer, message_id, mode, placed)
-        base = msgspec.structs.replace(view, inbound=waiting.message.received)
-        all_waiting = {**lane.waiting, message_id: waiting}
-        begin = self._turns.begin(lane, base, placed.guard, all_waiting)
-        imported = self._imported(view, offer) if is_new else ()
-        puts = [Put(rows.inbound_key(lane.session_id, message_id), rows.body_of(waiting))]
-        if begin is not None:
-            puts = list(begin.puts)
         seen = rows.body_of((message_id, lane.session_id, self._clock.now()))
-        puts += [Put(key, seen, MUST_NOT_EXIST) for key in offer.dedupe_keys]
 
-        def events(after: SessionView) -> list[Event]:
-            facts: list[Event] = [SessionOpened(session=after)] if is_new else []
-            facts.append(MessageQueued(session=after, message=waiting.message))
-            return facts if begin is None else [*facts, RunStarted(session=after, entries=begin.entries)]
+        def facts(after: SessionView) -> list[Event]:
+            opened: list[Event] = [SessionOpened(session=after)] if is_new else []
+            return [*opened, MessageQueued(session=after, message=waiting.message)]
 
-        before, follower = lane.live, Follower() if follow else None
-        if begin is not None:
-            lane.live = begin.live
-        try:
-            await self._lanes.commit(
+        with self._lanes.mail() as mail:
+            mail_id = mail.post(
+                MAILBOX, waiting, sender=offer.actor.name, order_key=lane.session_id, correlation=message_id
+            )
+            is_begun = await self._turns.commit(
                 lane,
-                base=base,
-                guard=placed.guard if begin is None else begin.guard,
-                waiting=all_waiting if begin is None else begin.waiting,
-                puts=puts,
-                entries=imported if begin is None else (*imported, *begin.entries),
-                events=events,
+                mail,
+                base=msgspec.structs.replace(view, inbound=waiting.message.received),
+                guard=placed.guard,
+                waiting={**lane.waiting, message_id: msgspec.structs.replace(waiting, mail_id=mail_id)},
+                facts=facts,
+                puts=[Put(key, seen, MUST_NOT_EXIST) for key in offer.dedupe_keys],
+                entries=self._imported(view, offer) if is_new else (),
                 actor=offer.actor,
                 correlation=message_id,
             )
-        except BaseException:
-            lane.live = before
-            raise
+        follower = Follower() if follow else None
         if follower is not None:
+            # Before the run that was begun can report anything: its job waits for the next round of the loop.
             lane.followers[message_id] = [follower]
-        if begin is not None:
-            self._turns.start(lane)
-        else:
+        if not is_begun:
             self._steering.settle(lane, message_id, placed.effective_mode)
         receipt = SendReceipt(
             session_id=lane.session_id,

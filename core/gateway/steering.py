@@ -2,17 +2,16 @@
 
 import msgspec
 
-from core.api.base import EntryId, MessageId
+from core.api.base import EntryId, MailId, MessageId
 from core.api.sessions import MessageState, MessageSteered, Mode, Voice
 from core.api.transcripts import EntryKind, EntryView
 from core.clock import Clock, mark
-from core.gateway import rows
 from core.gateway.lane import Lane
 from core.gateway.lanes import Lanes
 from core.gateway.ports import Agents
 from core.gateway.session import GuardState, steered
+from core.gateway.unanswered import MAILBOX
 from core.ids import IdSource
-from core.store.base import Put
 from core.supervisor import Supervisor
 
 
@@ -67,30 +66,26 @@ class Steering:
                 message_id=message_id,
             )
             live.run = msgspec.structs.replace(live.run, message_ids=(*live.run.message_ids, message_id))
-            await self._lanes.commit(
-                lane,
-                base=view,
-                guard=steered(lane.guard, message_id),
-                waiting={**lane.waiting, message_id: msgspec.structs.replace(waiting, message=message)},
-                puts=[Put(rows.inbound_key(lane.session_id, message_id), None)],
-                entries=[entry],
-                events=lambda after: [MessageSteered(session=after, message=message, entry=entry)],
-                correlation=message_id,
-            )
+            taken_in = msgspec.structs.replace(waiting, message=message, mail_id=MailId(0))
+            with self._lanes.mail() as mail:
+                mail.take(MAILBOX, waiting.mail_id)
+                mail.settle(MAILBOX, waiting.mail_id)
+                await self._lanes.commit(
+                    lane,
+                    base=view,
+                    guard=steered(lane.guard, message_id),
+                    waiting={**lane.waiting, message_id: taken_in},
+                    entries=[entry],
+                    events=lambda after: [MessageSteered(session=after, message=message, entry=entry)],
+                    correlation=message_id,
+                    mail=mail,
+                )
 
     async def _stays(self, lane: Lane, message_id: MessageId, reason: str) -> None:
         async with lane.lock:
             waiting = lane.waiting.get(message_id)
             if waiting is None or message_id not in lane.guard.queue:
                 return
+            # Only a remark for those who look now: a start of the core queues whatever waits.
             message = msgspec.structs.replace(waiting.message, effective_mode=Mode.QUEUE, mode_reason=reason)
-            kept = msgspec.structs.replace(waiting, message=message)
-            view = self._lanes.view(lane)
-            await self._lanes.commit(
-                lane,
-                base=view,
-                guard=lane.guard,
-                waiting={**lane.waiting, message_id: kept},
-                puts=[Put(rows.inbound_key(lane.session_id, message_id), rows.body_of(kept))],
-                events=lambda _: [],
-            )
+            lane.waiting = {**lane.waiting, message_id: msgspec.structs.replace(waiting, message=message)}

@@ -1,26 +1,26 @@
 """Turns: begins a run for the head of a queue and ends it in one commit with its answer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 import msgspec
 
-from core.api.base import SYSTEM, EntryId, Event, MessageId, PlatformName, RunId
+from core.api.base import SYSTEM, Actor, EntryId, Event, MessageId, PlatformName, RunId
 from core.api.errors import StoreError
 from core.api.runs import Phase, RunOutcome, RunView, Stop, TurnEnded
 from core.api.sessions import MessageState, RunEnded, RunStarted, SessionView, Voice
 from core.api.transcripts import EntryKind, EntryView
 from core.clock import Clock, mark
-from core.gateway import rows
 from core.gateway.deliveries import Deliveries
 from core.gateway.lane import Lane, Live, Waiting
 from core.gateway.lanes import Lanes
 from core.gateway.outcome import outbound_text, outcome
 from core.gateway.platform import Limits, Outbound
-from core.gateway.ports import Agents
+from core.gateway.ports import Agents, MailTransaction
 from core.gateway.reports import Reports
 from core.gateway.session import Guard, begun, ended, may_begin
+from core.gateway.unanswered import MAILBOX
 from core.ids import IdSource
 from core.store.base import Put
 from core.supervisor import Supervisor
@@ -37,14 +37,12 @@ class Begin(msgspec.Struct, frozen=True):
     waiting: dict[MessageId, Waiting]
     live: Live
     entries: tuple[EntryView, ...]
-    puts: tuple[Put, ...]
 
 
 class Turns:
     """Runs of all sessions.
 
-    on_fault(what, error): told of a fault of ours that ended a run. problem: why a run
-    cannot be read or written just now, "" mostly.
+    on_fault(what, error): told of a fault of ours that ended a run.
     """
 
     def __init__(
@@ -69,54 +67,98 @@ class Turns:
         self._ids = ids
         self._supervisor = supervisor
         self._on_fault = on_fault
-        self.problem = ""
+        self._store_problem = ""
 
-    def begin(self, lane: Lane, base: SessionView, guard: Guard, waiting: dict[MessageId, Waiting]) -> Begin | None:
+    @property
+    def problem(self) -> str:
+        """Why runs do not go on as they should, "" mostly."""
+        if self._store_problem or self._lanes.is_giving:
+            return self._store_problem
+        return f"mailbox {MAILBOX} is paused: messages are taken in, and no run begins"
+
+    async def commit(
+        self,
+        lane: Lane,
+        mail: MailTransaction,
+        *,
+        base: SessionView,
+        guard: Guard,
+        waiting: dict[MessageId, Waiting],
+        facts: Callable[[SessionView], list[Event]],
+        puts: Sequence[Put] = (),
+        entries: Sequence[EntryView] = (),
+        actor: Actor = SYSTEM,
+        correlation: str = "",
+    ) -> bool:
+        """Store a change of a lane, and with it the beginning of the next run, if one may begin; True when it does.
+
+        The caller holds the lock. facts: events about the change.
+        """
+        begin = self._begin(base, guard, waiting, mail)
+        before = lane.live
+        if begin is not None:
+            guard, waiting, lane.live = begin.guard, begin.waiting, begin.live
+            entries = (*entries, *begin.entries)
+
+        def events(after: SessionView) -> list[Event]:
+            return facts(after) if begin is None else [*facts(after), RunStarted(session=after, entries=begin.entries)]
+
+        try:
+            await self._lanes.commit(
+                lane,
+                base=base,
+                guard=guard,
+                waiting=waiting,
+                puts=puts,
+                entries=entries,
+                events=events,
+                actor=actor,
+                correlation=correlation,
+                mail=mail,
+            )
+        except BaseException:
+            lane.live = before
+            raise
+        if begin is not None:
+            self._supervisor.spawn(f"run:{begin.live.run.id}", self._run(lane, begin.live))
+        return begin is not None
+
+    async def commit_next(self, lane: Lane, base: SessionView, guard: Guard) -> None:
+        """Begin the head of the queue in a commit of its own, if it may. The caller holds the lock."""
+        if not self._may_begin(guard):
+            return
+        with self._lanes.mail() as mail:
+            await self.commit(
+                lane,
+                mail,
+                base=base,
+                guard=guard,
+                waiting=lane.waiting,
+                facts=lambda _: [],
+                correlation=guard.queue[0],
+            )
+
+    def _may_begin(self, guard: Guard) -> bool:
+        return may_begin(guard) and self._lanes.is_giving
+
+    def _begin(
+        self, base: SessionView, guard: Guard, waiting: dict[MessageId, Waiting], mail: MailTransaction
+    ) -> Begin | None:
         """What to commit so that the head of the queue runs; None when it may not."""
-        if not may_begin(guard):
+        if not self._may_begin(guard):
             return None
         run_id = RunId(self._ids.new_id())
         following = begun(guard, run_id)
         message_id = following.running[0]
         head = waiting[message_id]
+        mail.take(MAILBOX, head.mail_id)
         message = msgspec.structs.replace(
             head.message, state=MessageState.RUNNING, attempt=head.message.attempt + 1, run_id=run_id
         )
         taken = msgspec.structs.replace(head, message=message, is_said=True)
         entries = () if head.is_said else (self._said(base, taken, run_id),)
-        put = Put(rows.inbound_key(lane.session_id, message_id), rows.body_of(taken))
         live = Live(self._new_run(base, run_id, message.attempt, following.running))
-        return Begin(following, {**waiting, message_id: taken}, live, entries, (put,))
-
-    def start(self, lane: Lane) -> None:
-        """Run what was committed as begun."""
-        if lane.live is not None:
-            self._supervisor.spawn(f"run:{lane.live.run.id}", self._run(lane, lane.live))
-
-    async def commit_next(self, lane: Lane, base: SessionView, guard: Guard) -> None:
-        """Begin the head of the queue in a commit of its own, if it may. The caller holds the lock."""
-        begin = self.begin(lane, base, guard, lane.waiting)
-        if begin is None:
-            return
-        await self._commit_begun(lane, base, begin)
-        self.start(lane)
-
-    async def _commit_begun(self, lane: Lane, base: SessionView, begin: Begin) -> None:
-        before, lane.live = lane.live, begin.live
-        try:
-            await self._lanes.commit(
-                lane,
-                base=base,
-                guard=begin.guard,
-                waiting=begin.waiting,
-                puts=begin.puts,
-                entries=begin.entries,
-                events=lambda view: [RunStarted(session=view, entries=begin.entries)],
-                correlation=begin.guard.running[0],
-            )
-        except BaseException:
-            lane.live = before
-            raise
+        return Begin(following, {**waiting, message_id: taken}, live, entries)
 
     def _new_run(self, base: SessionView, run_id: RunId, attempt: int, messages: tuple[MessageId, ...]) -> RunView:
         now = mark(self._clock)
@@ -178,10 +220,10 @@ class Turns:
             try:
                 result = await call()
             except StoreError as error:
-                self.problem = f"the store fails: {error.message}"
+                self._store_problem = f"the store fails: {error.message}"
                 await self._clock.sleep(_STORE_RETRY_S)
             else:
-                self.problem = ""
+                self._store_problem = ""
                 return result
 
     async def _end(self, lane: Lane, live: Live, end: TurnEnded) -> None:
@@ -217,42 +259,34 @@ class Turns:
             output_tokens=view.output_tokens + result.usage.output_tokens,
         )
         closing = self._reports.closing_entries(view, live, result)
-        puts = [Put(rows.inbound_key(lane.session_id, item), None) for item in done]
         outbound = self._outbound(lane, view, outbound_text(result, answer), done[0])
-        delivery = None
         if outbound is not None:
-            delivery, put = self._deliveries.new_delivery(outbound)
-            puts.append(put)
-        begin = self.begin(lane, base, guard, waiting)
-        entries = closing if begin is None else (*closing, *begin.entries)
-
-        def events(after: SessionView) -> list[Event]:
-            facts: list[Event] = [RunEnded(session=after, outcome=result, entries=closing)]
-            return facts if begin is None else [*facts, RunStarted(session=after, entries=begin.entries)]
-
+            await self._deliveries.open_outbox(outbound.source.platform)
         before = (lane.live, lane.unsent, lane.open_approvals)
-        lane.live = None if begin is None else begin.live
-        lane.unsent += delivery is not None
+        lane.live = None
+        lane.unsent += outbound is not None
         lane.open_approvals = 0
         try:
-            await self._lanes.commit(
-                lane,
-                base=base,
-                guard=guard if begin is None else begin.guard,
-                waiting=waiting if begin is None else begin.waiting,
-                puts=puts if begin is None else [*puts, *begin.puts],
-                entries=entries,
-                events=events,
-                actor=SYSTEM,
-                correlation=done[0],
-            )
+            with self._lanes.mail() as mail:
+                # What was steered in is settled since.
+                mail.settle(MAILBOX, lane.waiting[done[0]].mail_id)
+                if outbound is not None:
+                    self._deliveries.post(mail, outbound)
+                await self.commit(
+                    lane,
+                    mail,
+                    base=base,
+                    guard=guard,
+                    waiting=waiting,
+                    facts=lambda after: [RunEnded(session=after, outcome=result, entries=closing)],
+                    entries=closing,
+                    correlation=done[0],
+                )
         except BaseException:
             lane.live, lane.unsent, lane.open_approvals = before
             raise
-        if delivery is not None and outbound is not None:
-            self._deliveries.send(delivery, outbound)
-        if begin is not None:
-            self.start(lane)
+        if outbound is not None:
+            self._deliveries.posted(outbound)
 
     def _outbound(self, lane: Lane, view: SessionView, text: str, message_id: MessageId) -> Outbound | None:
         limits = self._limits(view.source.platform)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from core.api.base import DeliveryId, PlatformName, SessionId
@@ -15,11 +16,13 @@ from core.api.deliveries import (
 )
 from core.api.errors import InvalidInput
 from core.api.system import AlarmRaised
-from core.gateway.deliveries import OUTBOX
+from core.gateway.delivery import OUTBOX
+from core.gateway.outbound_rows import OLD_ROWS
+from core.mailbox.message import Draft
 from core.store.base import Batch, Put
 from core.store.memory import MemoryStore
 from tests.support.clocks import FakeClock
-from tests.support.outbox import OTHER, FullStore, busy, outbound_to, outbox, refused, texts_of
+from tests.support.outbox import LOCAL, OTHER, FullStore, busy, outbound_to, outbox, refused, texts_of
 
 SESSION = SessionId("local:dm:8841")
 
@@ -33,7 +36,6 @@ async def test_an_answer_is_sent_and_its_row_goes(monkeypatch: pytest.MonkeyPatc
         await built.clock.advance(0)
         assert (sent.delivery.id, sent.delivery.state, sent.delivery.attempt) == (view.id, DeliveryState.SENT, 1)
         assert await texts_of(built) == ["hi"]
-        assert await built.store.count(OUTBOX) == 0
         assert [(session, item.state, unsent) for session, item, unsent in built.settled] == [
             (SESSION, DeliveryState.SENT, 0)
         ]
@@ -222,7 +224,7 @@ async def test_nothing_is_tried_before_the_connections_are_built(monkeypatch: py
 async def test_a_row_that_cannot_be_read_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is left as it is and named in an alarm; the others are sent."""
     store = MemoryStore()
-    await store.commit(Batch((Put(OUTBOX + "0", b"{"), Put(OUTBOX + "1", b"\xff")), ()))
+    await store.commit(Batch((Put(OLD_ROWS + "0", b"{"), Put(OLD_ROWS + "1", b"\xff")), ()))
     async with outbox(monkeypatch, store=store, start=False) as built:
         await built.answer("hi")
     async with outbox(monkeypatch, store=store) as built:
@@ -230,7 +232,7 @@ async def test_a_row_that_cannot_be_read_stops_nothing(monkeypatch: pytest.Monke
         await built.until(DeliverySent)
         (alarm,) = [event for event in built.live if isinstance(event, AlarmRaised)]
         assert alarm.error.startswith("2 stored deliveries cannot be read")
-        assert await store.count(OUTBOX) == 2
+        assert await store.count(OLD_ROWS) == 2
 
 
 async def test_what_was_sent_is_not_sent_again_because_the_disk_was_full(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,10 +290,40 @@ async def test_a_list_begins_with_the_oldest(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_a_new_delivery_is_not_sent_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its row belongs into the commit of what it answers; only then it is sent."""
+    """It belongs into the commit of what it answers; only then it is sent."""
     async with outbox(monkeypatch) as built:
-        view, put = built.deliveries.new_delivery(outbound_to("8841", "hi", delivery_id=DeliveryId("d1")))
+        mailbox = await built.deliveries.open_outbox(LOCAL)
+        transaction = built.mail.transaction()
+        built.deliveries.post(transaction, outbound_to("8841", "hi", delivery_id=DeliveryId("d1")))
         await built.clock.advance(0)
-        assert (view.id, put.key) == ("d1", "outbound/d1")
+        assert mailbox == OUTBOX + LOCAL
         assert built.fake().attempts == []
         assert built.deliveries.waiting_count == 0
+        await transaction.commit((), ())
+        await built.until(DeliverySent)
+
+
+async def test_what_is_no_answer_dies_in_an_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something that an operator posts there by hand harms no delivery."""
+    async with outbox(monkeypatch) as built:
+        mailbox = await built.deliveries.open_outbox(LOCAL)
+        await built.mail.boxes.get(mailbox).post(Draft(payload="hello"))
+        await built.answer("hi")
+        await built.until(DeliverySent)
+        (dead,) = (built.mail.boxes.get(mailbox).dead or {}).values()
+        assert dead.error == "this is no answer of a session: an outbox sends nothing else"
+        assert (await built.waiting()).deliveries == ()
+
+
+async def test_rows_of_an_earlier_version_are_moved_and_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They keep their ids, and nothing of them is left behind."""
+    store = MemoryStore()
+    source = {"platform": "local", "kind": "dm", "chat": "8841"}
+    view = {"type": "DeliveryView", "id": "d7", "version": 3, "session_id": "local:dm:8841", "platform": "local"}
+    view |= {"state": "retrying", "created": [1.0, 1.0], "text": "hi", "attempt": 2}
+    await store.commit(Batch((Put(OLD_ROWS + "d7", msgspec.json.encode({"view": view, "source": source})),), ()))
+    async with outbox(monkeypatch, store=store) as built:
+        assert await built.deliveries.recover() == 1
+        (sent,) = await built.until(DeliverySent)
+        assert (sent.delivery.id, built.fake().sent[0].delivery_id) == ("d7", "d7")
+        assert await store.count(OLD_ROWS) == 0

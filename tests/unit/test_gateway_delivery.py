@@ -1,37 +1,35 @@
-"""What an attempt to send means for the next one."""
+"""What an attempt to send means for the next one, and how a delivery looks while its message is where it is."""
 
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from core.api.base import DeliveryId, Mark
-from core.api.deliveries import DeliveryState, DeliveryView
+from core.api.base import DeliveryId, MailId, Mark
+from core.api.deliveries import DeliveryState
+from core.api.mail import DeadReason, MailState
+from core.api.mailboxes import Overflow
 from core.gateway.delivery import (
     LONGEST_WAIT_S,
+    End,
     Failure,
-    asked_again,
-    begun,
-    next_attempt,
+    Wait,
+    after_failure,
+    delivery_state,
+    delivery_view,
     one_line,
-    outbound_of,
-    queued,
-    recovered,
+    outbox_policy,
+    stepped,
 )
 from core.gateway.platform import PlatformErrorKind
-from core.machine import IllegalTransition
+from core.gateway.ports import Letter
 from core.settings import DeliverySettings
 from tests.support.outbox import outbound_to
 
 NOW = Mark(1_700_000_000.0, 1000.0)
 SETTINGS = DeliverySettings(max_attempts=3, base_s=2.0, cap_s=60.0)
-
-
-def sending(attempt: int = 1) -> DeliveryView:
-    """A delivery in its attempt of that number."""
-    view = queued(outbound_to("8841", "hi", delivery_id=DeliveryId("d1")), NOW).view
-    for _ in range(attempt - 1):
-        view = next_attempt(begun(view), failure(), NOW, SETTINGS, lambda: 0.0)
-    return begun(view)
+OUTBOUND = outbound_to("8841", "hi", delivery_id=DeliveryId("d1"))
 
 
 def failure(
@@ -41,32 +39,27 @@ def failure(
     return Failure(kind, error, retry_after_s)
 
 
-def after(view: DeliveryView, outcome: Failure | None, random: float = 1.0) -> DeliveryView:
-    """The next state."""
-    return next_attempt(view, outcome, NOW, SETTINGS, lambda: random)
-
-
-def test_what_is_stored_can_be_sent_again_as_it_was() -> None:
-    """The row gives back the very message, id included."""
-    outbound = outbound_to("8841", "hi", delivery_id=DeliveryId("d1"), reply_to="m7")
-    assert outbound_of(queued(outbound, NOW)) == outbound
-
-
-def test_a_success_is_final() -> None:
-    """A sent delivery has no error, no next try, and cannot begin again."""
-    sent = after(sending(2), None)
-    assert (sent.state, sent.error, sent.next_try) == (DeliveryState.SENT, "", None)
-    for move in (begun, asked_again):
-        with pytest.raises(IllegalTransition):
-            move(sent)
+def letter(state: MailState, attempt: int = 0, *, due: Mark | None = None, error: str = "", replays: int = 0) -> Letter:
+    """The message of a delivery."""
+    return Letter(
+        id=MailId(7),
+        mailbox="outbox.local",
+        state=state,
+        body=b"",
+        key="d1",
+        order_key="local:dm:8841",
+        attempt=attempt,
+        created=NOW,
+        due=due,
+        error=error,
+        replays=replays,
+    )
 
 
 def test_a_busy_platform_is_tried_again_with_backoff() -> None:
-    """The wait is drawn below a ceiling that doubles with each attempt; both clocks say when."""
-    first, second = after(sending(1), failure(), 0.5), after(sending(2), failure(), 0.5)
-    assert (first.state, first.error) == (DeliveryState.RETRYING, "busy")
-    assert first.next_try == Mark(NOW.at + 1.0, NOW.mono + 1.0)
-    assert second.next_try == Mark(NOW.at + 2.0, NOW.mono + 2.0)
+    """The wait is drawn below a ceiling that doubles with each attempt."""
+    waits = [after_failure(attempt, failure(), SETTINGS, lambda: 0.5) for attempt in (1, 2)]
+    assert waits == [Wait(1.0, "busy"), Wait(2.0, "busy")]
 
 
 @pytest.mark.parametrize(
@@ -75,76 +68,98 @@ def test_a_busy_platform_is_tried_again_with_backoff() -> None:
 )
 def test_what_the_far_side_asks_for_wins_over_the_backoff(asked_s: float, waited_s: float) -> None:
     """Also beyond our own cap, but never below zero or beyond a day."""
-    view = after(sending(), failure(retry_after_s=asked_s))
-    assert view.next_try == Mark(NOW.at + waited_s, NOW.mono + waited_s)
+    assert after_failure(1, failure(retry_after_s=asked_s), SETTINGS, lambda: 1.0) == Wait(waited_s, "busy")
 
 
 def test_a_wait_that_is_no_number_leaves_it_to_the_backoff() -> None:
     """Not-a-number from a far side changes nothing."""
-    view = after(sending(), failure(retry_after_s=math.nan), 0.5)
-    assert view.next_try == Mark(NOW.at + 1.0, NOW.mono + 1.0)
+    assert after_failure(1, failure(retry_after_s=math.nan), SETTINGS, lambda: 0.5) == Wait(1.0, "busy")
 
 
 def test_a_wrong_credential_is_tried_slowly() -> None:
     """An operator has to mend it, so the wait is the longest one at once."""
-    view = after(sending(), failure(PlatformErrorKind.UNAUTHORISED, "bad token"), 0.0)
-    assert view.state is DeliveryState.RETRYING
-    assert view.next_try == Mark(NOW.at + SETTINGS.cap_s, NOW.mono + SETTINGS.cap_s)
+    wrong = failure(PlatformErrorKind.UNAUTHORISED, "bad token")
+    assert after_failure(1, wrong, SETTINGS, lambda: 0.0) == Wait(SETTINGS.cap_s, "bad token")
 
 
-@pytest.mark.parametrize("kind", [PlatformErrorKind.REFUSED, PlatformErrorKind.GONE])
-def test_a_refusal_is_the_end_at_the_first_attempt(kind: PlatformErrorKind) -> None:
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(PlatformErrorKind.REFUSED, DeadReason.REJECTED), (PlatformErrorKind.GONE, DeadReason.UNDELIVERABLE)],
+)
+def test_a_refusal_is_the_end_at_the_first_attempt(kind: PlatformErrorKind, reason: DeadReason) -> None:
     """A blocked bot or a chat that is gone will not change by asking again."""
-    view = after(sending(), failure(kind, "blocked", 5.0))
-    assert (view.state, view.error, view.next_try, view.attempt) == (DeliveryState.DEAD, "blocked", None, 1)
+    assert after_failure(1, failure(kind, "blocked", 5.0), SETTINGS, lambda: 1.0) == End(reason, "blocked")
 
 
 @pytest.mark.parametrize("kind", [PlatformErrorKind.RETRY_AFTER, PlatformErrorKind.UNAUTHORISED])
 def test_the_last_attempt_is_the_end(kind: PlatformErrorKind) -> None:
     """After max_attempts failures a delivery is dead, whatever the far side asks for."""
-    view = after(sending(3), failure(kind, "busy", 5.0))
-    assert (view.state, view.attempt) == (DeliveryState.DEAD, 3)
+    assert after_failure(3, failure(kind, "busy", 5.0), SETTINGS, lambda: 1.0) == End(DeadReason.MAX_DELIVERIES, "busy")
 
 
-def test_an_operator_brings_a_dead_one_back_with_all_its_attempts() -> None:
-    """Asked for again, it is queued and counts from zero, and keeps what went wrong last."""
-    view = asked_again(after(sending(3), failure()))
-    assert (view.state, view.attempt, view.error) == (DeliveryState.QUEUED, 0, "busy")
+@given(
+    attempt=st.integers(min_value=1, max_value=50),
+    kind=st.sampled_from(PlatformErrorKind),
+    asked_s=st.none() | st.floats(),
+    drawn=st.floats(min_value=0, max_value=1, exclude_max=True),
+)
+def test_every_failure_has_an_answer_within_a_day(
+    attempt: int, kind: PlatformErrorKind, asked_s: float | None, drawn: float
+) -> None:
+    """No far side, attempt or draw leads to a wait that is negative, longer than a day, or past the last attempt."""
+    verdict = after_failure(attempt, failure(kind, "x", asked_s), SETTINGS, lambda: drawn)
+    if isinstance(verdict, Wait):
+        assert 0 <= verdict.delay_s <= LONGEST_WAIT_S
+        assert attempt < SETTINGS.max_attempts
+    else:
+        assert attempt >= SETTINGS.max_attempts or kind in {PlatformErrorKind.REFUSED, PlatformErrorKind.GONE}
 
 
-def test_what_is_being_sent_cannot_be_asked_for_again() -> None:
-    """Only a dead or waiting one can."""
-    with pytest.raises(IllegalTransition):
-        asked_again(sending())
+@pytest.mark.parametrize(
+    ("state", "attempt", "word"),
+    [
+        (MailState.QUEUED, 0, DeliveryState.QUEUED),
+        (MailState.QUEUED, 2, DeliveryState.RETRYING),
+        (MailState.DELAYED, 1, DeliveryState.RETRYING),
+        (MailState.IN_FLIGHT, 1, DeliveryState.SENDING),
+        (MailState.DEAD, 3, DeliveryState.DEAD),
+    ],
+)
+def test_the_state_of_a_delivery_follows_from_its_message(state: MailState, attempt: int, word: DeliveryState) -> None:
+    """Nothing is kept twice."""
+    assert delivery_state(letter(state, attempt)) is word
 
 
-def test_an_error_is_one_bounded_line() -> None:
-    """Whatever an adapter says, a table row can show it."""
-    assert one_line("  a\nb\t c ") == "a b c"
-    assert len(after(sending(), failure(error="x\n" * 5000)).error) == 300
+def test_a_view_tells_what_the_message_knows() -> None:
+    """Attempts, error and the next try; a try that is not to come is not shown."""
+    due = Mark(NOW.at + 5, NOW.mono + 5)
+    retrying = delivery_view(letter(MailState.DELAYED, 2, due=due, error="busy"), OUTBOUND)
+    assert (retrying.id, retrying.attempt, retrying.next_try, retrying.error) == ("d1", 2, due, "busy")
+    assert delivery_view(letter(MailState.IN_FLIGHT, 2, due=due), OUTBOUND).next_try is None
 
 
-def test_every_change_has_a_version_of_its_own() -> None:
-    """The newest view can be told from the older ones."""
-    view = queued(outbound_to("8841", "hi", delivery_id=DeliveryId("d1")), NOW).view
-    seen = [view.version]
-    for step in (begun, lambda item: after(item, failure()), begun, lambda item: after(item, None)):
-        view = step(view)
-        seen.append(view.version)
-    assert seen == [1, 2, 3, 4, 5]
+def test_versions_grow_through_a_life_and_a_second_one() -> None:
+    """A screen that shows the newest version never falls back."""
+    queued = delivery_view(letter(MailState.QUEUED), OUTBOUND)
+    sending = delivery_view(letter(MailState.IN_FLIGHT, 1), OUTBOUND)
+    retrying = stepped(sending, DeliveryState.RETRYING)
+    again = delivery_view(letter(MailState.IN_FLIGHT, 2), OUTBOUND)
+    dead = stepped(again, DeliveryState.DEAD)
+    second = delivery_view(letter(MailState.QUEUED, replays=1), OUTBOUND)
+    versions = [view.version for view in (queued, sending, retrying, again, dead, second)]
+    assert versions == sorted(versions)
+    assert len({queued.version, sending.version, retrying.version, dead.version, second.version}) == 5
 
 
-def test_a_wait_goes_on_over_a_restart() -> None:
-    """The rest of it is counted on the wall clock, since the other one began anew."""
-    waiting = after(sending(), failure(retry_after_s=100.0))
-    taken_up = recovered(waiting, NOW, Mark(NOW.at + 40.0, 7.0))
-    assert taken_up.next_try == Mark(NOW.at + 100.0, 67.0)
-    overdue = recovered(waiting, NOW, Mark(NOW.at + 400.0, 7.0))
-    assert overdue.next_try == Mark(NOW.at + 400.0, 7.0)
+def test_an_outbox_lets_nothing_go() -> None:
+    """Unbounded, durable, in order, and its dead letters stay until somebody deals with them."""
+    policy = outbox_policy(SETTINGS)
+    assert (policy.durable, policy.ordered, policy.capacity, policy.overflow) == (True, True, 0, Overflow.REJECT)
+    assert (policy.ttl_s, policy.dead_keep_count, policy.dead_keep_s) == (0, 0, 0)
+    assert policy.max_deliveries == policy.max_crashes == SETTINGS.max_attempts
 
 
-def test_a_clock_that_was_set_back_holds_nothing_up_for_more_than_a_day() -> None:
-    """A stored instant far ahead is cut to the longest wait."""
-    waiting = after(sending(), failure(retry_after_s=10.0))
-    taken_up = recovered(waiting, NOW, Mark(0.0, 7.0))
-    assert taken_up.next_try == Mark(LONGEST_WAIT_S, 7.0 + LONGEST_WAIT_S)
+def test_an_error_is_one_line_of_bounded_length() -> None:
+    """Whatever a far side sends."""
+    assert one_line("a\n b\tc") == "a b c"
+    assert len(one_line("x" * 10_000)) == 300

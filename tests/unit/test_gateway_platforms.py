@@ -63,8 +63,8 @@ async def test_connections_stand_and_say_so(monkeypatch: pytest.MonkeyPatch) -> 
         assert (await _view(built)).address == "local.example.org"
         assert listed.seq == await built.journal.head()
         assert built.inbox.addresses == ["local.example.org", "other.example.org"]
-        subjects = [record.subject for record in await built.journal.read(limit=10)]
-        assert subjects == [LOCAL, OTHER]
+        records = await built.journal.read(limit=10)
+        assert [record.subject for record in records if isinstance(record.event, PlatformConnected)] == [LOCAL, OTHER]
 
 
 async def test_saying_twice_that_a_connection_stands_is_one_event(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ async def test_saying_twice_that_a_connection_stands_is_one_event(monkeypatch: p
         await built.until(PlatformConnected, 2)
         built.platforms.note_connected(LOCAL, "local.example.org")
         await built.clock.advance(0)
-        assert len(await built.events()) == 2
+        assert [type(event) for event in await built.events()].count(PlatformConnected) == 2
 
 
 async def test_a_connection_that_cannot_be_built_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ async def test_counts_are_told_once_a_second_at_most(monkeypatch: pytest.MonkeyP
         told = [event.platform.inbound_count for event in built.live if isinstance(event, PlatformActive)]
         assert told == [1, 1000]
         await built.clock.advance(60.0)
-        assert len(built.live) == 2
+        assert [type(event) for event in built.live].count(PlatformActive) == 2
 
 
 async def test_views_of_a_connection_have_growing_versions(monkeypatch: pytest.MonkeyPatch) -> None:

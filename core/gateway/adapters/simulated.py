@@ -11,6 +11,7 @@ from core.api.base import DeliveryId, PlatformName
 from core.api.errors import ConfigError, HermesError
 from core.config.text import parse
 from core.gateway.adapters.crowd import Crowd, Said
+from core.gateway.adapters.mishap import chat_fault, is_out, outage
 from core.gateway.adapters.people import Scenario, scenario
 from core.gateway.platform import Inbox, Limits, Outbound, PlatformContext, PlatformError, PlatformErrorKind
 from core.settings import SimulatedSettings
@@ -42,6 +43,7 @@ class SimulatedPlatform:
         self._clock = context.clock
         self._ids = context.ids
         self._home = context.home
+        self._began_mono = context.clock.monotonic()
         # One source for the people and one for the faults, so that a fault changes nobody's words.
         self._random = Random(settings.seed).random  # noqa: S311 - made-up people keep no secrets
         self._fault_random = Random(settings.seed + 1).random  # noqa: S311 - the same
@@ -66,10 +68,19 @@ class SimulatedPlatform:
                     await self._clock.sleep(pause_s)
 
     async def send(self, message: Outbound) -> str:
-        """Give an answer to whom it is for. Raises PlatformError for the configured share, once each."""
+        """Give an answer to whom it is for. Raises PlatformError as configured: in an outage, for a chat
+        that takes none, and once each for a share of the rest.
+        """
+        if self._settings.send_s:
+            await self._clock.sleep(self._settings.send_s * self._fault_random())
         known = self._taken.get(message.delivery_id)
         if known is not None:
             return known
+        if is_out(self._clock.monotonic() - self._began_mono, self._settings):
+            raise outage()
+        fault = chat_fault(message.source, self._settings)
+        if fault is not None:
+            raise fault
         self._fail_first(message.delivery_id)
         native_id = self._ids.new_id()
         _remember(self._taken, message.delivery_id, native_id)
