@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
-from core.api import approvals, deliveries, sessions, system
+from core.api import approvals, deliveries, mailboxes, sessions, system
 from core.api.base import Command
+from core.api.mail import PostMail, PurgeMailbox, RedriveMail
 
 
 class Level(IntEnum):
@@ -50,29 +51,50 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 _EVERYWHERE = Where(("*",))
 _SESSION = Where(("sessions", "session"))
 _IN_SESSION = Where(("session",))
-_LISTS = Where(("overview", "sessions", "approvals", "events", "platforms", "deliveries"))
+_LISTS = Where(
+    ("overview", "sessions", "approvals", "events", "platforms", "deliveries", "mailboxes", "mailbox", "dead")
+)
+_OPENED = Where((*_LISTS.places, "mail"))
+_MAILBOXES = Where(("mailboxes", "mailbox"))
+_IN_MAILBOX = Where(("mailbox",))
+_IN_MAIL = Where(("mail",))
+_LETTERS = Where(("mailboxes", "mailbox", "mail", "dead"))
 
 ACTIONS: tuple[Action, ...] = (
-    Action(id="nav.open", title="open", key="enter", level=Level.VIEW, where=_LISTS, group="move"),
+    Action(id="nav.open", title="open", key="enter", level=Level.VIEW, where=_OPENED, group="move"),
     Action(id="nav.back", title="back", key="escape", level=Level.VIEW, where=_EVERYWHERE, group="move"),
     Action(id="nav.pane", title="next pane", key="tab", level=Level.VIEW, where=_EVERYWHERE, group="move"),
     Action(id="nav.last", title="previous view", key="minus", level=Level.VIEW, where=_EVERYWHERE, group="move"),
     Action(id="view.overview", title="overview", key="1", level=Level.VIEW, where=_EVERYWHERE, group="views"),
     Action(id="view.sessions", title="sessions", key="2", level=Level.VIEW, where=_EVERYWHERE, group="views"),
     Action(id="view.approvals", title="approvals", key="3", level=Level.VIEW, where=_EVERYWHERE, group="views"),
-    Action(id="view.deliveries", title="deliveries", key="4", level=Level.VIEW, where=_EVERYWHERE, group="views"),
+    Action(id="view.mailboxes", title="mailboxes", key="4", level=Level.VIEW, where=_EVERYWHERE, group="views"),
     Action(id="view.platforms", title="platforms", key="7", level=Level.VIEW, where=_EVERYWHERE, group="views"),
+    Action(id="view.deliveries", title="deliveries", key="8", level=Level.VIEW, where=_EVERYWHERE, group="views"),
+    Action(id="view.dead", title="dead letters", key="d", level=Level.VIEW, where=_MAILBOXES, group="views"),
     Action(id="session.tab_transcript", title="transcript", key="1", level=Level.VIEW, where=_IN_SESSION, group="view"),
     Action(id="session.tab_timeline", title="timeline", key="2", level=Level.VIEW, where=_IN_SESSION, group="view"),
     Action(id="session.tab_inputs", title="inputs", key="3", level=Level.VIEW, where=_IN_SESSION, group="view"),
     Action(id="session.tab_state", title="state", key="4", level=Level.VIEW, where=_IN_SESSION, group="view"),
     Action(id="session.tab_raw", title="raw view", key="5", level=Level.VIEW, where=_IN_SESSION, group="view"),
+    Action(id="mailbox.tab_waiting", title="waiting", key="1", level=Level.VIEW, where=_IN_MAILBOX, group="view"),
+    Action(
+        id="mailbox.tab_dead", title="dead letters here", key="2", level=Level.VIEW, where=_IN_MAILBOX, group="view"
+    ),
+    Action(
+        id="mailbox.tab_figures", title="figures and rules", key="3", level=Level.VIEW, where=_IN_MAILBOX, group="view"
+    ),
+    Action(id="mail.tab_message", title="message", key="1", level=Level.VIEW, where=_IN_MAIL, group="view"),
+    Action(id="mail.tab_trace", title="trace", key="2", level=Level.VIEW, where=_IN_MAIL, group="view"),
+    Action(id="obj.trace", title="trace", key="T", level=Level.VIEW, where=Where(("mailbox", "mail")), group="view"),
     Action(id="view.events", title="events", key="9", level=Level.VIEW, where=_EVERYWHERE, group="views"),
     Action(id="app.command", title="go to", key="colon", level=Level.VIEW, where=_EVERYWHERE, group="app"),
     Action(id="app.palette", title="palette", key="ctrl+p", level=Level.VIEW, where=_EVERYWHERE, group="app"),
     Action(id="app.help", title="help", key="question_mark", level=Level.VIEW, where=_EVERYWHERE, group="app"),
     Action(id="view.filter", title="filter", key="slash", level=Level.VIEW, where=_LISTS, group="view"),
-    Action(id="view.sort", title="sort", key="o", level=Level.VIEW, where=Where(("sessions",)), group="view"),
+    Action(
+        id="view.sort", title="sort", key="o", level=Level.VIEW, where=Where(("sessions", "mailboxes")), group="view"
+    ),
     Action(id="view.pause", title="pause the view", key="p", level=Level.VIEW, where=_EVERYWHERE, group="view"),
     Action(id="view.idle", title="show idle", key="i", level=Level.VIEW, where=Where(("sessions",)), group="view"),
     Action(
@@ -167,6 +189,88 @@ ACTIONS: tuple[Action, ...] = (
         command=deliveries.DropDelivery,
         verb=("deliveries", "drop"),
         loses="this delivery: the chat will not get the answer; its text stays in the transcript",
+    ),
+    Action(
+        id="mailbox.pause",
+        title="pause or resume mailbox",
+        key="P",
+        level=Level.REVERSIBLE,
+        where=_MAILBOXES,
+        group="act",
+        command=mailboxes.PauseMailbox,
+        verb=("mailbox", "pause"),
+    ),
+    Action(
+        id="mailbox.resume",
+        title="resume mailbox",
+        key="",
+        level=Level.REVERSIBLE,
+        where=_MAILBOXES,
+        group="act",
+        command=mailboxes.ResumeMailbox,
+        verb=("mailbox", "resume"),
+    ),
+    Action(
+        id="mail.post",
+        title="post a message",
+        key="I",
+        level=Level.OUTSIDE,
+        where=_MAILBOXES,
+        group="act",
+        command=PostMail,
+        verb=("mailbox", "send"),
+    ),
+    Action(
+        id="mail.redrive",
+        title="send dead letters again",
+        key="R",
+        level=Level.OUTSIDE,
+        where=_LETTERS,
+        group="act",
+        command=RedriveMail,
+        verb=("mailbox", "redrive"),
+    ),
+    Action(
+        id="mail.purge",
+        title="drop messages",
+        key="X",
+        level=Level.FINAL,
+        where=_LETTERS,
+        group="act",
+        command=PurgeMailbox,
+        verb=("mailbox", "purge"),
+        loses="the messages that are dropped: nobody will ever get them; the journal keeps how many and why",
+    ),
+    Action(
+        id="mailbox.create",
+        title="new mailbox",
+        key="N",
+        level=Level.REVERSIBLE,
+        where=Where(("mailboxes",)),
+        group="act",
+        command=mailboxes.CreateMailbox,
+        verb=("mailbox", "create"),
+    ),
+    Action(
+        id="mailbox.policy",
+        title="change its rules",
+        key="E",
+        level=Level.REVERSIBLE,
+        where=_MAILBOXES,
+        group="act",
+        command=mailboxes.SetMailboxPolicy,
+        verb=("mailbox", "policy"),
+    ),
+    Action(
+        id="mailbox.delete",
+        title="remove mailbox",
+        key="D",
+        level=Level.FINAL,
+        where=_MAILBOXES,
+        group="act",
+        command=mailboxes.DeleteMailbox,
+        verb=("mailbox", "delete"),
+        loses="the mailbox and its rules; senders that name it are refused from then on",
     ),
     Action(
         id="app.shutdown",

@@ -10,6 +10,7 @@ from textual.screen import ModalScreen
 
 from console import text
 from console.actions import Action
+from console.mail_acts import MailActs
 from console.mirror import Mirror
 from console.receipts import decided, delivery_words, dropped, interrupted, sent, stopping, was_reset
 from console.screens.base import Target
@@ -83,6 +84,7 @@ class Acts:
         self._host = host
         self.drafts: dict[str, InjectChoice] = {}
         self.asking: tuple[str, Asking] | None = None
+        self._mail = MailActs(host)
 
     async def run(self, action: Action, target: Target) -> None:
         """Carry an action out on what was under the cursor when its key came."""
@@ -96,6 +98,7 @@ class Acts:
             "delivery.retry": self._retry_delivery,
             "delivery.drop": self._drop_delivery,
             "app.shutdown": self._shutdown,
+            **self._mail.acts(),
         }
         await acts[action.id](target, action)
 
@@ -110,6 +113,7 @@ class Acts:
             "delivery.retry": self._no_delivery,
             "delivery.drop": self._no_delivery,
             "session.open": lambda _: "" if self._openable() else "no platform lets the console begin a chat",
+            **self._mail.reasons(),
         }
         find = reasons.get(action.id)
         return find(target) if find else ""

@@ -33,14 +33,13 @@ from console.screens.help import HelpView
 from console.screens.overview import OverviewView
 from console.screens.raw import RawView
 from console.screens.session import SessionDetailView
-from console.screens.sessions import SessionsView
 from console.terminal import HermesDriver, copy_sequence
 from console.theme import ANSI, THEMES, choose_theme
 from console.views import build_views
 from console.widgets.event_log import EventLog
 from console.widgets.table import VirtualTable
 from console.widgets.transcript import TranscriptView
-from core.api.base import Command, Query, R
+from core.api.base import Command, R
 from core.api.port import Hermes
 
 T = TypeVar("T")
@@ -315,10 +314,8 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
 
     def on_virtual_table_header_clicked(self, message: VirtualTable.HeaderClicked) -> None:
         """Sort by a column."""
-        view = self.navigator.view
-        if isinstance(view, SessionsView):
-            view.clicked_header(message.key)
-            self.redraw.show_crumb()
+        self.navigator.view.clicked_header(message.key)
+        self.redraw.show_crumb()
 
     def on_event_log_opened(self, message: EventLog.Opened) -> None:
         """To what a line is about."""
@@ -340,8 +337,8 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
         """Send a command; what the core says is shown."""
         return await self.link.order(command, words)
 
-    def _ask_core(self, query: Query[Any], then: Callable[[Any], None]) -> None:
-        self.link.ask(query, then)
+    def _ask_core(self, *question: Any) -> None:
+        self.link.ask(*question)
 
     # -- palette -------------------------------------------------------------
 

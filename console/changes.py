@@ -9,6 +9,8 @@ class Changes:
         self.approvals: set[str] = set()
         self.deliveries: set[str] = set()
         self.platforms: set[str] = set()
+        self.mailboxes: set[str] = set()
+        self.has_mail = False
         self.event_count = 0
         self.has_health = False
         self.has_watched = False
@@ -21,6 +23,8 @@ class Changes:
             or self.approvals
             or self.deliveries
             or self.platforms
+            or self.mailboxes
+            or self.has_mail
             or self.event_count
             or self.has_health
             or self.has_watched

@@ -7,7 +7,20 @@ import msgspec
 
 from console.actions import ACTIONS
 
-VIEWS = ("overview", "sessions", "approvals", "deliveries", "platforms", "events", "vitals", "help")
+VIEWS = (
+    "overview",
+    "sessions",
+    "approvals",
+    "deliveries",
+    "mailboxes",
+    "mailbox",
+    "mail",
+    "dead",
+    "platforms",
+    "events",
+    "vitals",
+    "help",
+)
 THEMES = ("dark", "light", "contrast", "ansi")
 _ALIASES = {
     "ov": "overview",
@@ -15,6 +28,12 @@ _ALIASES = {
     "a": "approvals",
     "inbox": "approvals",
     "d": "deliveries",
+    "mb": "mailboxes",
+    "queues": "mailboxes",
+    "m": "mail",
+    "message": "mail",
+    "dl": "dead",
+    "letters": "dead",
     "p": "platforms",
     "journal": "events",
     "log": "events",
@@ -34,6 +53,12 @@ _ACTIONS = {
     "interrupt": "session.interrupt",
     "reset": "session.reset",
     "decide": "approval.answer",
+    "pause": "mailbox.pause",
+    "resume": "mailbox.resume",
+    "post": "mail.post",
+    "redrive": "mail.redrive",
+    "purge": "mail.purge",
+    "policy": "mailbox.policy",
 }
 _MATCH_LIMIT = 5
 

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from console import text
 from console.collecting import Collecting
 from console.feed import Feed, LineState
-from console.orders import Orders, fault_words
+from console.orders import Orders, error_words, fault_words
 from console.screens.base import Stage
 from core.api.base import Command, Query, R
 from core.api.errors import HermesError
@@ -119,17 +118,24 @@ class CoreLink:
         """Send a command; what the core says is shown."""
         return await self._orders.order(self.hermes, command, words)
 
-    def ask(self, query: Query[Any], then: Callable[[Any], None]) -> None:
-        """Put a question in the background; an error is shown."""
+    def ask(self, query: Query[Any], then: Callable[[Any], None], failed: Callable[[str], None] | None = None) -> None:
+        """Put a question in the background; an error is shown, or given to who asked."""
         if self.hermes is not None:
-            self._host.on_loop(self._answer(self.hermes, query, then), "questions")
+            self._host.on_loop(self._answer(self.hermes, query, then, failed or self._complain), "questions")
+        elif failed is not None:
+            failed("no connection to the core yet")
 
-    async def _answer(self, hermes: Hermes, query: Query[Any], then: Callable[[Any], None]) -> None:
+    def _complain(self, words: str) -> None:
+        self._host.say(words, "failing")
+
+    async def _answer(
+        self, hermes: Hermes, query: Query[Any], then: Callable[[Any], None], failed: Callable[[str], None]
+    ) -> None:
         try:
             found = await hermes.query(query)
         except HermesError as error:
-            self._host.say(f"{error.code}: {text.clean(error.message)}", "failing")
+            failed(error_words(error))
         except Exception as error:  # noqa: BLE001 - a fault of the core must not end the screen
-            self._host.say(fault_words(type(query).__name__, error), "failing")
+            failed(fault_words(type(query).__name__, error))
         else:
             then(found)

@@ -163,6 +163,8 @@ class DeskScreen(Screen[None]):
         self.notice.display = self.is_noticing
         if view is None or self.is_noticing:
             return
+        # A list that needs the width for its columns has its pane beneath it at every size.
+        is_wide = is_wide and not view.is_stacked
         main.set_class(is_wide, "-wide")
         for name in _PANES:
             self.pane(name).display = name in view.panes

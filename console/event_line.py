@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 
-from core.api import approvals, deliveries, platforms, sessions, system
+from console.text import counted
+from core.api import approvals, deliveries, mailboxes, platforms, sessions, system
 from core.api.base import Event, Record
+from core.api.mail import MailboxPurged, MailDied, MailRedriven
 from core.api.runs import RunOutcome
 
 _TEXT_LIMIT = 160
@@ -133,6 +135,36 @@ def _platform(level: str, kind: str) -> Callable[[Any], tuple[str, str, str]]:
     return words
 
 
+def _mailbox(level: str, kind: str) -> Callable[[Any], tuple[str, str, str]]:
+    def words(event: Any) -> tuple[str, str, str]:
+        view = event.mailbox
+        why = f": {_clip(view.paused_reason)}" if view.paused_reason else ""
+        return level, kind, f"{view.name}{why}"
+
+    return words
+
+
+def _purged(event: MailboxPurged) -> tuple[str, str, str]:
+    what = counted(event.count, "dead letter" if event.dead else "message")
+    why = f" ({_clip(event.reason)})" if event.reason else ""
+    return "warn", "mail dropped", f"{what} of {event.mailbox}{why}"
+
+
+def _redriven(event: MailRedriven) -> tuple[str, str, str]:
+    why = f" ({_clip(event.reason)})" if event.reason else ""
+    where = f" to {event.target}" if event.target != event.mailbox else ""
+    return "good", "mail sent again", f"{event.count} of {event.mailbox}{where}{why}"
+
+
+def _died(event: MailDied) -> tuple[str, str, str]:
+    reason = event.mail.reason.value.replace("_", " ") if event.mail.reason else "dead"
+    return "fail", "mail dead", f"{event.count} in {event.mailbox}, {reason}: {_clip(event.mail.error)}"
+
+
+def _measured(event: mailboxes.MailboxesMeasured) -> tuple[str, str, str]:
+    return "info", "mailboxes measured", f"{len(event.mailboxes)} changed"
+
+
 def _core_started(event: system.CoreStarted) -> tuple[str, str, str]:
     cut = f", {event.recovered_runs} run(s) of the last start were cut off" if event.recovered_runs else ""
     return "good", "core started", f"start {event.boot}, {event.queued} queued{cut}"
@@ -175,6 +207,15 @@ _WORDS: dict[type[Event], Callable[[Any], tuple[str, str, str]]] = {
     platforms.PlatformConnected: _platform("good", "platform up"),
     platforms.PlatformDisconnected: _platform("fail", "platform down"),
     platforms.PlatformActive: _platform("info", "platform active"),
+    mailboxes.MailboxCreated: _mailbox("good", "mailbox made"),
+    mailboxes.MailboxChanged: _mailbox("info", "mailbox rules"),
+    mailboxes.MailboxDeleted: lambda event: ("warn", "mailbox removed", event.name),
+    mailboxes.MailboxPaused: _mailbox("warn", "mailbox paused"),
+    mailboxes.MailboxResumed: _mailbox("good", "mailbox resumed"),
+    MailboxPurged: _purged,
+    MailRedriven: _redriven,
+    MailDied: _died,
+    mailboxes.MailboxesMeasured: _measured,
     system.CoreStarted: _core_started,
     system.ShutdownStarted: _shutdown,
     system.AlarmRaised: _alarm,

@@ -25,7 +25,7 @@ _MEANINGS = {
     Exit.OK: "done",
     Exit.INTERNAL: "a fault of the program, or a run that ended without an answer",
     Exit.INVALID: "wrong usage, a value that cannot be, or a configuration that cannot be used",
-    Exit.NOT_FOUND: "no such session, approval, delivery or message",
+    Exit.NOT_FOUND: "no such session, approval, delivery, mailbox or message",
     Exit.REFUSED: "understood, but a rule or a bound forbids it, or the confirmation was not given",
     Exit.CONFLICT: "the thing changed since it was looked at, or somebody else was first",
     Exit.UNAVAILABLE: "no core runs there, it is held by another, or nothing came back in time",

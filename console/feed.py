@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from console.mirror import Mirror
-from console.orders import fault_words
+from console.orders import error_words, fault_words
 from core.api.approvals import ListApprovals
 from core.api.base import Query, Record, Seq, V
 from core.api.deliveries import ListDeliveries
-from core.api.errors import DeadlineExceeded, HermesError, Lagged
+from core.api.errors import DeadlineExceeded, HermesError, Lagged, StoreError, Unavailable
+from core.api.mailboxes import ListMailboxes
 from core.api.platforms import ListPlatforms
 from core.api.port import Hermes
 from core.api.profiles import ListProfiles
@@ -140,9 +141,19 @@ class Feed:
         self._mirror.load_profiles(await self._query(ListProfiles()))
         self._mirror.load_approvals(await self._query(ListApprovals(limit=500)))
         self._mirror.load_deliveries(await self._query(ListDeliveries(limit=1000)))
+        await self._load_mailboxes()
         self._mirror.load_events(await self._query(ListEvents(before=Seq(after + 1), limit=500)))
         self._set(Line(state=LineState.LOADING, as_of=self._mono(), total=self._mirror.session_total))
         return after
+
+    async def _load_mailboxes(self) -> None:
+        try:
+            self._mirror.load_mailboxes(await self._query(ListMailboxes()))
+        except HermesError as error:
+            if isinstance(error, Unavailable) and not isinstance(error, StoreError):
+                raise
+            # Damaged mail must not take the sessions off the screen.
+            self._mirror.mail.fail(error_words(error))
 
     async def _follow(self, after: Seq) -> None:
         apply, began, count = self._mirror.apply, self._mono(), 0
@@ -194,6 +205,8 @@ class Feed:
             self._asks_profiles += 1
             if self._asks_profiles % 2 == 0:
                 self._mirror.load_profiles(await self._query(ListProfiles()))
+            if self._mirror.mail.error:
+                await self._load_mailboxes()
             self._heard()
 
     async def _watch_session(self) -> None:

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from core.api.approvals import ApprovalState
 from core.api.deliveries import DeliveryState
+from core.api.mail import MailState
+from core.api.mailboxes import MailboxState
 from core.api.platforms import PlatformState
 from core.api.sessions import SessionState
 
@@ -115,10 +117,28 @@ _STATES: dict[type[StrEnum], dict[str, tuple[str, str, str, Tone]]] = {
         DeliveryState.SENT: ("✓", "+", "sent", "well"),
         DeliveryState.DEAD: ("✗", "x", "dead", "failing"),
     },
+    MailboxState: {
+        MailboxState.OPEN: ("✓", "+", "open", "well"),
+        MailboxState.PAUSED: ("■", "=", "paused", "needs"),
+        MailboxState.DRAINING: ("◌", "o", "drain", "busy"),
+        MailboxState.CLOSED: ("·", "-", "closed", "quiet"),
+    },
+    MailState: {
+        MailState.QUEUED: ("∙", ".", "queued", "busy"),
+        MailState.DELAYED: ("◌", "o", "delayed", "plain"),
+        MailState.IN_FLIGHT: ("►", ">", "flight", "busy"),
+        MailState.DEAD: ("✗", "x", "dead", "failing"),
+        MailState.DONE: ("✓", "+", "done", "well"),
+        MailState.EXPIRED: ("■", "#", "expired", "failing"),
+        MailState.DROPPED: ("·", "-", "dropped", "quiet"),
+    },
 }
 
 
-def badge(state: SessionState | ApprovalState | PlatformState | DeliveryState, *, use_ascii: bool = False) -> Badge:
+Shown = SessionState | ApprovalState | PlatformState | DeliveryState | MailboxState | MailState
+
+
+def badge(state: Shown, *, use_ascii: bool = False) -> Badge:
     """The badge of a state."""
     glyph, plain, word, tone = _STATES[type(state)][state]
     return Badge(plain if use_ascii else glyph, word, tone)

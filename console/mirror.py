@@ -11,9 +11,10 @@ from typing import Any
 
 from console.changes import Changes
 from console.event_line import EventLine, event_line
+from console.mailbox_rows import HANDLED, MailboxRows
 from console.session_index import SessionIndex, since
 from console.watched import WatchedSession
-from core.api import approvals, deliveries, platforms, profiles, sessions, system
+from core.api import approvals, deliveries, mailboxes, platforms, profiles, sessions, system
 from core.api.approvals import ApprovalState, ApprovalView
 from core.api.base import Event, Mark, Record, Seq, SessionId
 from core.api.deliveries import DeliveryState, DeliveryView
@@ -38,6 +39,7 @@ class Mirror:
         self.approvals: dict[str, ApprovalView] = {}
         self.deliveries: dict[str, DeliveryView] = {}
         self.platforms: dict[str, PlatformView] = {}
+        self.mail = MailboxRows()
         self.profiles: dict[str, ProfileView] = {}
         self.events: deque[EventLine] = deque(maxlen=EVENT_LIMIT)
         self.health: HealthView | None = None
@@ -80,6 +82,7 @@ class Mirror:
         self.index = SessionIndex()
         self.approvals, self.deliveries, self.platforms = {}, {}, {}
         self._gone, self._asked = {}, {}
+        self.mail = MailboxRows()
         self.seq = Seq(0)
         self.session_total = 0
         self._changes.is_whole = True
@@ -97,6 +100,14 @@ class Mirror:
             self._changes.platforms.add(name)
         for platform in view.platforms:
             self._put_platform(platform)
+
+    def load_mailboxes(self, view: mailboxes.MailboxList) -> None:
+        """All mailboxes."""
+        self._note_mail(self.mail.load(view))
+
+    def _note_mail(self, names: set[str]) -> None:
+        self._changes.mailboxes |= names
+        self._changes.has_mail = True
 
     def load_approvals(self, view: approvals.ApprovalList) -> None:
         """Approvals; an open one that is not named any more is gone."""
@@ -144,6 +155,8 @@ class Mirror:
         apply_event = self._apply_event.get(type(record.event))
         if apply_event is not None:
             apply_event(record.event)
+        elif (names := self.mail.apply(record)) is not None:
+            self._note_mail(names)
         if self.watched is not None and self.watched.apply(record):
             self._changes.has_watched = True
 
@@ -369,7 +382,7 @@ class Mirror:
 
     def handled_events(self) -> frozenset[type[Event]]:
         """The events that change rows or are listed on purpose."""
-        return frozenset(self._apply_event)
+        return frozenset(self._apply_event) | HANDLED
 
     def busy_sessions(self) -> list[SessionView]:
         """Sessions with a run that goes on, the longest first."""

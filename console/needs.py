@@ -5,9 +5,11 @@ from collections.abc import Iterable
 import msgspec
 
 from console import text
+from console.mailbox_words import unexplained
 from console.mirror import Mirror
 from console.session_words import is_quiet, silent_s
 from core.api.approvals import ApprovalView
+from core.api.mailboxes import MailboxView
 from core.api.platforms import PlatformState
 from core.api.runs import Phase
 from core.api.sessions import SessionState, SessionView
@@ -17,6 +19,7 @@ _APPROVAL_LIMIT = 40
 _SCAN_LIMIT = 500
 _STOPPING_LIMIT_S = 10.0
 _SOON_S = 600.0
+_OUTBOX = "outbox."
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +51,7 @@ def needs(mirror: Mirror, now: float) -> list[Need]:
         *_stuck(mirror, now),
         *_failed(mirror, now),
         *_dead(mirror, now),
+        *_mail(mirror, now),
     ]
 
 
@@ -177,16 +181,57 @@ def _dead(mirror: Mirror, now: float) -> Iterable[Need]:
         cause = (str(delivery.platform), text.clean(delivery.error) or "no reason given")
         causes.setdefault(cause, []).append(mirror.age_s(delivery.created, now))
     for (platform, error), ages in sorted(causes.items(), key=lambda item: -len(item[1])):
-        noun = "answer" if len(ages) == 1 else "answers"
         yield Need(
             id=f"dead:{platform}:{error}",
             place="deliveries",
             kind="dead",
             tone="failing",
             subject=text.clean(platform),
-            text=f"{len(ages)} {noun} not delivered: {error}",
+            text=f"{text.counted(len(ages), 'answer')} not delivered: {error}",
             age_s=max(ages),
         )
+
+
+def _mail(mirror: Mirror, now: float) -> Iterable[Need]:
+    mail = mirror.mail
+    if mail.difference:
+        yield Need(
+            id="mail:difference",
+            kind="books",
+            tone="failing",
+            subject="mailboxes",
+            text=unexplained(mail.difference),
+            place="mailboxes",
+        )
+    # What died in an outbox is an answer, and `_dead` has it.
+    views = (view for view in mail.views.values() if view.tally.dead and not view.name.startswith(_OUTBOX))
+    held = sorted(views, key=lambda view: -view.tally.dead)
+    for view in held[:_SINGLE_LIMIT]:
+        died = mail.died.get(str(view.name))
+        yield Need(
+            id=f"mail:{view.name}",
+            kind="dead",
+            tone="failing",
+            subject=text.clean(view.name),
+            text=f"{text.counted(view.tally.dead, 'dead letter')}{_last_error(view)}",
+            place="dead",
+            argument=view.name,
+            age_s=mirror.age_s(died, now) if died else None,
+        )
+    if len(held) > _SINGLE_LIMIT:
+        more = sum(view.tally.dead for view in held[_SINGLE_LIMIT:])
+        yield Need(
+            id="mail:more",
+            kind="dead",
+            tone="failing",
+            subject=text.counted(len(held) - _SINGLE_LIMIT, "mailbox", "mailboxes"),
+            text=text.counted(more, "more dead letter"),
+            place="dead",
+        )
+
+
+def _last_error(view: MailboxView) -> str:
+    return f": {text.redact(text.clean(view.last_error))}" if view.last_error else ""
 
 
 def _session(mirror: Mirror, view: SessionView, now: float, kind: str, tone: str, words: str) -> Need:

@@ -198,6 +198,11 @@ def count(n: int | None) -> str:
     return UNKNOWN if n is None else f"{n:,}"
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """A number and its noun: `1 try`, `1,204 tries`. many: where an s is not enough."""
+    return f"{count(n)} {one if n == 1 else many or one + 's'}"
+
+
 _THOUSAND = 1000
 
 

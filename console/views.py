@@ -3,9 +3,13 @@
 from console.keymap import Keymap
 from console.screens.approvals import ApprovalsView
 from console.screens.base import Stage, View
+from console.screens.dead import DeadView
 from console.screens.deliveries import DeliveriesView
 from console.screens.events import EventsView
 from console.screens.help import HelpView
+from console.screens.mail import MailDetailView
+from console.screens.mailbox import MailboxDetailView
+from console.screens.mailboxes import MailboxesView
 from console.screens.overview import OverviewView
 from console.screens.own_cost import VitalsView
 from console.screens.platforms import PlatformsView
@@ -16,12 +20,17 @@ from console.screens.sessions import SessionsView
 
 def build_views(stage: Stage, keymap: Keymap) -> dict[str, View]:
     """One of each; they are light, because the widgets are shared."""
+    mailbox = MailboxDetailView(stage)
     views: list[View] = [
         OverviewView(stage),
         SessionsView(stage),
         SessionDetailView(stage, decide_key=keymap.sign_of("approval.answer")),
         ApprovalsView(stage),
         DeliveriesView(stage),
+        MailboxesView(stage),
+        mailbox,
+        MailDetailView(stage),
+        DeadView(stage, mailbox.show_group),
         PlatformsView(stage),
         EventsView(stage),
         VitalsView(stage),

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar, Protocol
 
 from console import text
 from console.changes import Changes
 from console.feed import Feed
+from console.mail_names import mail_name
+from console.mail_scopes import MailScope
 from console.mirror import Mirror
 from console.vitals import Rates, Vitals
 from console.widgets.event_log import EventLog
@@ -14,33 +16,52 @@ from console.widgets.fields import Field, FieldPane
 from console.widgets.status_bar import Part
 from console.widgets.table import Cell, Column, Row, VirtualTable
 from console.widgets.transcript import TranscriptView
-from core.api.base import Mark, Query
+from core.api.base import Mark, Query, V
 
 WIDE_COLUMNS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an action is about, taken at the moment of the key and not looked up again."""
+    """What an action is about, taken at the moment of the key and not looked up again.
+
+    mail_id: of a message in a mailbox, 0 for none. scopes: the sets of messages that can be meant.
+    """
 
     session_id: str = ""
     approval_id: str = ""
     delivery_id: str = ""
     message_id: str = ""
     platform: str = ""
+    mailbox: str = ""
+    mail_id: int = 0
+    scopes: tuple[MailScope, ...] = ()
 
     @property
     def best_id(self) -> str:
         """The id to copy."""
-        return self.message_id or self.approval_id or self.delivery_id or self.session_id or self.platform
+        if self.mail_id:
+            return mail_name(self.mail_id)
+        ids = (self.message_id, self.approval_id, self.delivery_id, self.session_id, self.platform, self.mailbox)
+        return next((found for found in ids if found), "")
+
+
+class Ask(Protocol):
+    """Puts a question to the core in the background.
+
+    then: gets the answer. failed: gets the error in words; without it the error is shown as a line.
+    """
+
+    def __call__(
+        self, query: Query[V], then: Callable[[V], None], failed: Callable[[str], None] | None = None, /
+    ) -> None:
+        """Return at once."""
+        ...
 
 
 @dataclass(slots=True)
 class Stage:
-    """The widgets and facts that views use. `now` is the local monotonic time.
-
-    ask: puts a question to the core in the background and gives the answer to a callback.
-    """
+    """The widgets and facts that views use. `now` is the local monotonic time."""
 
     mirror: Mirror
     now: Callable[[], float]
@@ -51,7 +72,7 @@ class Stage:
     log: EventLog
     transcript: TranscriptView
     go: Callable[[str, str], None]
-    ask: Callable[[Query[Any], Callable[[Any], None]], None]
+    ask: Ask
     lay_out: Callable[[], None]
     home: str = ""
     use_ascii: bool = False
@@ -70,6 +91,11 @@ class Stage:
     def age(self, mark: Mark | None, boot: int | None = None) -> str:
         """The age of a mark in words; `-` when it never was."""
         return "-" if mark is None else text.age(self.mirror.age_s(mark, self.now(), boot))
+
+    def short_id(self, name: str, width: int) -> str:
+        """A name in at most so many cells, in the signs that this terminal has."""
+        short = text.short_id(name, width)
+        return short.replace("…", "~") if self.use_ascii else short
 
     def age_s(self, mark: Mark) -> float:
         """Seconds since a mark."""
@@ -148,12 +174,14 @@ class View:
     """One view. PANES: which of the shared widgets it uses, the first gets the keys.
 
     detail_rows: height of the pane beneath a list on a narrow screen; 0 shows none.
+    is_stacked: the pane stays beneath the list where it is wide too, and the list gets the width.
     """
 
     place: ClassVar[str] = ""
     PANES: ClassVar[tuple[str, ...]] = ("table",)
-    detail_rows: ClassVar[int] = 0
-    has_wide_detail: ClassVar[bool] = False
+    detail_rows: int = 0
+    has_wide_detail: bool = False
+    is_stacked: ClassVar[bool] = False
     TITLE: ClassVar[str] = ""
 
     def __init__(self, stage: Stage) -> None:
@@ -209,6 +237,9 @@ class View:
     def moved(self, row_id: str) -> None:
         """The cursor is on another row."""
 
+    def clicked_header(self, key: str) -> None:
+        """A click on the title of a column."""
+
     def set_filter(self, filter_text: str) -> None:
         """Narrow the list."""
         self.filter_text = filter_text
@@ -237,8 +268,8 @@ class ListView(View):
 
     COLUMNS: ClassVar[tuple[Column, ...]] = ()
     EMPTY: ClassVar[str] = ""
-    has_wide_detail: ClassVar[bool] = True
-    detail_rows: ClassVar[int] = 5
+    has_wide_detail = True
+    detail_rows = 5
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)

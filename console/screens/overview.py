@@ -82,7 +82,7 @@ class OverviewView(ListView):
         """The list at most twice a second, the rest at once."""
         self.gate.want()
         self.order_if_due()
-        if changes.has_health or changes.sessions or changes.platforms or changes.deliveries or changes.event_count:
+        if changes:
             self._draw_system()
 
     def order_if_due(self) -> None:
@@ -116,7 +116,7 @@ class OverviewView(ListView):
         cells = (
             (sign.text, need.tone),
             (text.short_id(need.subject, _SUBJECT_WIDTH), "strong"),
-            "-" if need.age_s is None else text.age(need.age_s),
+            "" if need.age_s is None else text.age(need.age_s),
             need.text,
             (need.key, "quiet"),
         )

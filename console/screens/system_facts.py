@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from console import text
 from console.event_line import EventLine
 from console.glyphs import badge, tone_badge
+from console.mailbox_words import difference
 from console.mirror import Mirror
 from console.screens.base import Stage
 from console.session_facts import Fact
@@ -38,6 +39,7 @@ def system_facts(stage: Stage) -> list[Fact]:
         # Nothing is known yet, and nothing is not the same as none.
         return [*facts, *core_facts(stage)]
     facts += [("sessions", _sessions(stage), "plain"), _queues(mirror)]
+    facts += _mailboxes(stage)
     facts += [("deliveries", *_deliveries(mirror)), *_platforms(stage), *_agents(mirror), *_rates(stage)]
     core = core_facts(stage)
     # Beside a narrow terminal's list there is room for one line; the rest is in :vitals.
@@ -60,7 +62,21 @@ def _queues(mirror: Mirror) -> Fact:
     health = mirror.health
     queued = health.queued_count if health else 0
     waiting = len(mirror.open_approvals)
-    return "waiting", f"{text.count(queued)} messages in queues   {waiting} decisions open", "plain"
+    words = f"{text.counted(queued, 'message')} in queues   {text.counted(waiting, 'decision')} open"
+    return "waiting", words, "plain"
+
+
+def _mailboxes(stage: Stage) -> Iterable[Fact]:
+    mail = stage.mirror.mail
+    if mail.error:
+        yield "mailboxes", "the core cannot show them: 4 says why", "failing"
+    elif mail.views:
+        marks = [view.oldest for view in mail.views.values() if view.oldest is not None]
+        oldest = f", oldest {text.age(max(stage.age_s(mark) for mark in marks))}" if marks else ""
+        told, tone = difference(mail.difference)
+        depth, dead = text.count(mail.depth), text.count(mail.total.dead)
+        words = f"{text.count(len(mail.views))}   {depth} in them{oldest}   {dead} dead   {told}"
+        yield "mailboxes", words, "failing" if tone == "failing" else "plain"
 
 
 def _deliveries(mirror: Mirror) -> tuple[str, str]:
@@ -106,7 +122,7 @@ def platform_facts(stage: Stage, name: str) -> list[Fact]:
         ("last out", f"{_ago(stage, view.outbound_ack)}   {text.count(view.outbound_count)} in all", "plain"),
         ("refused", text.count(view.refused_count), "needs" if view.refused_count else "plain"),
         ("restarts", text.count(view.restart_count), "needs" if view.restart_count else "plain"),
-        ("busy now", f"{busy} sessions", "plain"),
+        ("busy now", text.counted(busy, "session"), "plain"),
     ]
 
 

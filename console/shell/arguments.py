@@ -12,11 +12,13 @@ _NOUNS = {
     "sessions": "who talks to which agent",
     "approvals": "decisions that wait for you",
     "deliveries": "answers on their way",
+    "mailbox": "queues, what waits in them and what died in them",
     "platforms": "connections to messaging platforms",
     "agents": "agents as configured",
     "config": "the configuration",
     "core": "the core itself",
 }
+_ALSO = {"mailbox": ["mailboxes"]}
 _PLAIN = {
     "serve": "run the core without a screen, until told to stop",
     "attach": "open the screen on a core that runs",
@@ -78,7 +80,9 @@ def build(verbs: Mapping[tuple[str, str], Verb]) -> argparse.ArgumentParser:
 
 def _verbs_of(nouns: Any, below: dict[str, Any], noun: str) -> Any:
     if noun not in below:
-        parser = nouns.add_parser(noun, help=_NOUNS[noun], description=_NOUNS[noun], allow_abbrev=False)
+        parser = nouns.add_parser(
+            noun, aliases=_ALSO.get(noun, []), help=_NOUNS[noun], description=_NOUNS[noun], allow_abbrev=False
+        )
         _add_globals(parser, is_top=False)
         below[noun] = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     return below[noun]

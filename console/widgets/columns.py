@@ -4,10 +4,13 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-Cell = str | tuple[str, str]
-"""Text, or text and its tone."""
+from console.text import cell_width, clean, fit, fit_right
+
+Cell = str | tuple[str, str] | tuple[str, str, str]
+"""Text; text and its tone; or these and what follows, of less weight, where there is room for it."""
 
 _FLEX_LEAST = 8
+_REST_GAP, _REST_LEAST = 2, 12
 
 
 class Row(NamedTuple):
@@ -79,3 +82,16 @@ def places(columns: Sequence[Column], width: int, screen: int) -> list[Place]:
             spare, flexible = spare - cells, flexible - 1
         found.append(Place(index, column, max(0, cells)))
     return found
+
+
+def pieces(cell: Cell, column: Column, cells: int, *, ellipsis: str) -> list[tuple[str, str]]:
+    """A cell in exactly so many terminal cells: text and tone, side by side."""
+    words, tone = (cell, "plain") if isinstance(cell, str) else cell[:2]
+    rest = cell[2] if len(cell) == 3 and not isinstance(cell, str) else ""  # noqa: PLR2004 - text, tone, rest
+    shown = clean(words)
+    if column.align == "right":
+        return [(fit_right(shown, cells, ellipsis=ellipsis), tone)]
+    room = cells - cell_width(shown) - _REST_GAP if rest else 0
+    if room < _REST_LEAST:
+        return [(fit(shown, cells, ellipsis=ellipsis), tone)]
+    return [(shown + " " * _REST_GAP, tone), (fit(clean(rest), room, ellipsis=ellipsis), "quiet")]

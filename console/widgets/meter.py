@@ -5,6 +5,15 @@ from collections.abc import Sequence
 from console.glyphs import glyph_set
 
 
+def squeezed(values: Sequence[float], width: int) -> list[float]:
+    """The values in at most `width` spans of one length, each shown by its largest, so that no peak is lost."""
+    if width <= 0 or len(values) <= width:
+        return list(values)
+    each = -(-len(values) // width)
+    ends = range(len(values), 0, -each)
+    return [max(values[max(0, end - each) : end]) for end in ends][::-1]
+
+
 def spark(values: Sequence[float], width: int, use_ascii: bool = False) -> str:
     """The last `width` values as a row of bars, scaled to their maximum; exactly width cells, padded on the left.
 

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from console.text import clean, fit, fit_right
-from console.widgets.columns import Cell, Column, Place, Row, RowSource, places
+from console.widgets.columns import Cell, Column, Place, Row, RowSource, pieces, places
 from console.widgets.surface import MOVES, ScrolledSurface, app_of
 
 __all__ = ["Cell", "Column", "Row", "RowSource", "VirtualTable"]
@@ -346,13 +346,12 @@ class VirtualTable(ScrolledSurface):
         used = _GUTTER
         for order, (nth, column, cells) in enumerate(self._places(width)):
             cell = row.cells[nth] if nth < len(row.cells) else ""
-            text, tone = (cell, "plain") if isinstance(cell, str) else cell
-            shape = fit_right if column.align == "right" else fit
             if order:
                 segments.append(Segment(" ", plain))
                 used += 1
             if cells > 0:
-                segments.append(Segment(shape(clean(text), cells, ellipsis=ellipsis), ground + palette.style(tone)))
+                parts = pieces(cell, column, cells, ellipsis=ellipsis)
+                segments += [Segment(words, ground + palette.style(tone)) for words, tone in parts]
                 used += cells
         if used < width:
             segments.append(Segment(" " * (width - used), plain))

@@ -48,7 +48,9 @@ async def test_a_busy_core_looks_as_it_did(name: str, size: tuple[int, int]):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("name", ["overview", "sessions", "approvals", "deliveries", "platforms", "events"])
+@pytest.mark.parametrize(
+    "name", ["overview", "sessions", "approvals", "deliveries", "platforms", "events", "mailboxes", "dead"]
+)
 async def test_an_empty_core_says_what_belongs_here(name: str, size: tuple[int, int]):
     """No view is blank; the first two say what to type next."""
     async with desk(FakeHermes(), size) as seen:
@@ -95,7 +97,7 @@ async def test_every_look_shows_every_view(look: str, monkeypatch: pytest.Monkey
     for key, value in environ.items():
         monkeypatch.setenv(key, value)
     async with desk(busy(), environ=environ, **options) as seen:
-        for key in ("1", "2", "3", "4", "7", "9", "question_mark", "1"):
+        for key in ("1", "2", "3", "4", "d", "enter", "3", "7", "8", "9", "question_mark", "1"):
             await seen.press(key)
         assert "NEEDS YOU" in seen.text
         assert "rm -rf build/" in seen.text

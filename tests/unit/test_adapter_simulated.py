@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from core.api.base import DeliveryId, PlatformName
 from core.api.errors import ConfigError, Overloaded, Refused
+from core.api.sessions import ChatKind, Source
 from core.gateway.adapters.simulated import SimulatedPlatform, create, read_scenario, scenario_names
 from core.gateway.platform import PlatformContext, PlatformError, PlatformErrorKind
 from core.ids import IdSource
@@ -129,6 +131,86 @@ async def test_answers_fail_at_first_in_the_configured_share() -> None:
     assert 100 < len(errors) < 200
     assert {error.kind for error in errors} == {PlatformErrorKind.RETRY_AFTER}
     assert all(error.retry_after_s is not None and 1.0 <= error.retry_after_s <= 3.0 for error in errors)
+
+
+async def refusal(built: Stage, source: Source, number: int = 0) -> PlatformErrorKind | None:
+    """What becomes of an answer to a chat: None when it is taken."""
+    message = outbound_to("u0", "hi", delivery_id=DeliveryId(f"{source.chat} {number}"), platform=SIM)
+    try:
+        await built.platform.send(msgspec.structs.replace(message, source=source))
+    except PlatformError as error:
+        return error.kind
+    return None
+
+
+def chats(kind: ChatKind) -> list[Source]:
+    """Two hundred chats of a kind."""
+    thread = "t1" if kind is ChatKind.THREAD else None
+    return [Source(platform=SIM, kind=kind, chat=f"chat {number}", thread=thread) for number in range(200)]
+
+
+async def test_a_share_of_direct_chats_blocks_the_bot_for_good() -> None:
+    """The same people refuse every answer; nobody blocks it in a group."""
+    built = Stage(people=1, rate_per_s=0.0, blocked_ratio=0.25, seed=5)
+    first = [await refusal(built, source, 1) for source in chats(ChatKind.DM)]
+    second = [await refusal(built, source, 2) for source in chats(ChatKind.DM)]
+    assert 30 < first.count(PlatformErrorKind.REFUSED) < 70
+    assert first.count(None) + first.count(PlatformErrorKind.REFUSED) == 200
+    assert first == second
+    assert {await refusal(built, source) for source in chats(ChatKind.GROUP)} == {None}
+
+
+@pytest.mark.parametrize("kind", list(ChatKind))
+async def test_a_share_of_chats_is_gone_when_answered(kind: ChatKind) -> None:
+    """In every kind of chat; another seed chooses others."""
+    found: list[list[PlatformErrorKind | None]] = []
+    for seed in (5, 6):
+        built = Stage(people=1, rate_per_s=0.0, gone_ratio=0.25, seed=seed)
+        found.append([await refusal(built, source) for source in chats(kind)])
+    assert 30 < found[0].count(PlatformErrorKind.GONE) < 70
+    assert set(found[0]) == {None, PlatformErrorKind.GONE}
+    assert found[0] != found[1]
+
+
+async def test_nobody_takes_an_answer_in_an_outage() -> None:
+    """It begins and comes again as configured; the wait for the next try is left to the core."""
+    built = Stage(people=1, rate_per_s=0.0, outage_s=10.0, outage_first_s=5.0, outage_every_s=30.0)
+    source = chats(ChatKind.DM)[0]
+    out: list[int] = []
+    for second in range(70):
+        if await refusal(built, source, second) is not None:
+            out.append(second)
+        await built.clock.advance(1.0)
+    assert out == [*range(5, 15), *range(35, 45), *range(65, 70)]
+    with pytest.raises(PlatformError) as caught:
+        await built.platform.send(outbound_to("u0", "hi", delivery_id=DeliveryId("one more"), platform=SIM))
+    assert caught.value.kind is PlatformErrorKind.RETRY_AFTER
+    assert caught.value.retry_after_s is None
+
+
+async def test_a_single_outage_does_not_come_again() -> None:
+    """Without `outage_every_s` there is the first one only."""
+    built = Stage(people=1, rate_per_s=0.0, outage_s=3.0)
+    source = chats(ChatKind.DM)[0]
+    out: list[int] = []
+    for second in range(40):
+        if await refusal(built, source, second) is not None:
+            out.append(second)
+        await built.clock.advance(1.0)
+    assert out == [0, 1, 2]
+
+
+async def test_taking_an_answer_takes_its_time() -> None:
+    """At most as long as configured, and what comes twice meanwhile is taken once."""
+    built = Stage(people=1, rate_per_s=0.0, send_s=4.0)
+    message = outbound_to("u0", "hi", delivery_id=DeliveryId("d1"), platform=SIM)
+    async with asyncio.TaskGroup() as group:
+        sends = [group.create_task(built.platform.send(message)) for _ in range(2)]
+        await built.clock.advance(0.0)
+        assert not any(send.done() for send in sends)
+        await built.clock.advance(4.0)
+    first, second = (send.result() for send in sends)
+    assert first == second
 
 
 async def test_a_seed_tells_the_same_story_again() -> None:

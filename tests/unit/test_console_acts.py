@@ -22,7 +22,7 @@ from tests.support.views import (
 
 
 @pytest.mark.parametrize(
-    "dialog", [("2", "I"), ("2", "X"), ("2", "R"), ("3", "A"), ("1", "N"), ("4", "R"), ("1", "q")], ids=str
+    "dialog", [("2", "I"), ("2", "X"), ("2", "R"), ("3", "A"), ("1", "N"), ("8", "R"), ("1", "q")], ids=str
 )
 async def test_the_focus_comes_back_after_a_dialog(dialog: tuple[str, ...]):
     """Esc closes it, nothing was sent, and the keys go where they went before."""
@@ -142,7 +142,7 @@ async def test_a_delivery_is_tried_again_or_dropped_after_a_yes(key: str, kind: 
     """The dead one is the first in the list."""
     hermes = busy()
     async with desk(hermes) as seen:
-        await seen.press("4", key, "right", "enter")
+        await seen.press("8", key, "right", "enter")
         assert [type(command) for command in hermes.commands] == [kind]
 
 
@@ -168,7 +168,7 @@ async def test_an_error_of_the_core_is_shown_as_the_core_said_it():
         assert "hi" in seen.text
 
 
-@pytest.mark.parametrize("place", ["1", "2", "3", "4"])
+@pytest.mark.parametrize("place", ["1", "2", "3", "4", "8"])
 async def test_a_read_only_console_sends_nothing_and_says_why(place: str):
     """Every key that would act is off, with the reason."""
     hermes = busy()

@@ -59,7 +59,7 @@ async def test_a_fault_of_a_question_of_a_view_is_shown() -> None:
 async def test_a_fault_of_an_order_is_shown() -> None:
     """Nothing was carried out, and the keys go on working."""
     async with desk(busy(), size=(140, 40)) as seen:
-        await seen.press("4")
+        await seen.press("8")
         seen.hermes.fail_next(FAULT)
         await seen.press("R", "right", "enter")
         assert f"RetryDelivery {SHOWN}" in seen.text

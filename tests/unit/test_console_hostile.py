@@ -8,14 +8,18 @@ import pytest
 from core.api import sessions
 from core.api.base import EntryId
 from core.api.deliveries import DeliveryState
+from core.api.mail import MailAttempt
+from core.api.mailboxes import MailboxState
 from core.api.platforms import PlatformState
 from core.api.runs import Phase, Stop, ToolCall, ToolStatus
 from core.api.sessions import SessionState
 from core.api.transcripts import EntryKind
 from tests.support.console_desk import RUNNING, SIZES, VIEWS, desk
 from tests.support.fake_hermes import FakeHermes
+from tests.support.fake_mail import dead_mail, mail, mailbox
 from tests.support.screens import screen_text
 from tests.support.views import (
+    NOW,
     ago,
     approval,
     delivery,
@@ -49,6 +53,15 @@ def hostile() -> FakeHermes:
         last_outcome=outcome(stop=Stop.ERROR, answered=False, error=HOSTILE),
     )
     tool = ToolCall(id="t1", title=HOSTILE, input=HOSTILE, output=HOSTILE, status=ToolStatus.FAILED)
+    letter = {
+        "sender": HOSTILE,
+        "message_type": HOSTILE,
+        "payload": f'{{"text":"{HOSTILE}"}}',
+        "correlation": HOSTILE,
+        "key": HOSTILE,
+        "order_key": HOSTILE,
+        "headers": {HOSTILE: HOSTILE},
+    }
     hermes = FakeHermes(
         sessions=[view, other],
         approvals=[approval("a1", title=HOSTILE, detail=HOSTILE)],
@@ -59,6 +72,22 @@ def hostile() -> FakeHermes:
             RUNNING: [entry(HOSTILE, author=HOSTILE), entry("", id=EntryId("e2"), kind=EntryKind.TOOL, tool=tool)]
         },
         health_view=health(problems=(HOSTILE,)),
+        mailboxes=[
+            mailbox(
+                HOSTILE,
+                queued=1,
+                dead=1,
+                oldest=ago(9),
+                last_error=HOSTILE,
+                state=MailboxState.PAUSED,
+                paused_by=HOSTILE,
+                paused_reason=HOSTILE,
+            )
+        ],
+        mails=[
+            mail(1, HOSTILE, **letter),
+            dead_mail(2, HOSTILE, error=HOSTILE, attempts=(MailAttempt(number=1, at=NOW.at, error=HOSTILE),), **letter),
+        ],
     )
     hermes.emit(sessions.MessageQueued(session=view, message=message(HOSTILE, sender=HOSTILE)), subject=HOSTILE)
     return hermes
@@ -66,7 +95,14 @@ def hostile() -> FakeHermes:
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize(
-    "keys", [*VIEWS.values(), ("3", "A"), ("2", "I"), ("2", "X"), ("2", "R"), ("4", "X"), ("q",), ("ctrl+p",)], ids=str
+    "keys",
+    [
+        *VIEWS.values(),
+        *(("3", "A"), ("2", "I"), ("2", "X"), ("2", "R"), ("8", "X"), ("q",), ("ctrl+p",)),
+        *(("4", "P"), ("4", "I"), ("4", "E"), ("4", "R"), ("4", "X"), ("4", "D"), ("4", "d", "R"), ("4", "enter", "X")),
+        ("4", "d", "R", "tab", "tab", "enter"),
+    ],
+    ids=str,
 )
 async def test_text_from_outside_is_never_markup_and_never_reaches_the_terminal_raw(
     keys: tuple[str, ...], size: tuple[int, int]

@@ -18,11 +18,15 @@ from console.session_index import STATES, Selection
 from console.session_words import doing, is_quiet
 from console.vitals import Rates, Samples, Vitals
 from core.api.approvals import ApprovalList
-from core.api.base import MessageId, RunId, Seq, SessionId
+from core.api.base import SYSTEM, DeliveryId, MessageId, PlatformName, Record, RunId, Seq, SessionId
+from core.api.deliveries import DeliveryList, DeliveryState
+from core.api.mail import MailDied
+from core.api.mailboxes import MailboxList
 from core.api.platforms import PlatformList, PlatformState
 from core.api.runs import Phase, RunRetry, Stop
 from core.api.sessions import InterruptReceipt, Mode, SendReceipt, SessionPage, SessionState, SessionView
-from tests.support.views import NOW, ago, approval, health, outcome, platform, run, session
+from tests.support.fake_mail import dead_mail, mailbox, total_of
+from tests.support.views import NOW, ago, approval, delivery, health, outcome, platform, run, session
 
 
 def age(mark):
@@ -231,6 +235,45 @@ def test_what_waits_for_a_human_says_what_hangs_on_it():
     mirror.load_platforms(PlatformList(platforms=(down,), seq=Seq(0)))
     lines = [(need.kind, need.text) for need in needs(mirror, NOW.mono)]
     assert lines == [("down", "403"), ("approve", "delete report.txt  7 behind  expires in 1m00s")]
+
+
+def test_a_dead_answer_is_one_line_and_not_also_a_dead_letter_of_its_outbox():
+    """Answers are the messages of outboxes; what died elsewhere has a line for each mailbox."""
+    mirror = mirror_of()
+    answers = tuple(
+        delivery(DeliveryId(f"d{nth}"), state=DeliveryState.DEAD, platform=PlatformName("telegram"), error="403")
+        for nth in range(3)
+    )
+    mirror.load_deliveries(DeliveryList(deliveries=answers, seq=Seq(0)))
+    views = (mailbox("outbox.telegram", dead=3), mailbox("relay.out", dead=1))
+    mirror.load_mailboxes(MailboxList(mailboxes=views, total=total_of(views), seq=Seq(0)))
+    lines = [(need.kind, need.subject, need.text) for need in needs(mirror, NOW.mono)]
+    assert lines == [("dead", "telegram", "3 answers not delivered: 403"), ("dead", "relay.out", "1 dead letter")]
+
+
+def test_mailboxes_beyond_the_first_few_are_one_line_without_the_outboxes():
+    """A flood of dead letters is grouped."""
+    mirror = mirror_of()
+    views = (
+        mailbox("outbox.x", dead=99),
+        *(mailbox(f"m{nth}", dead=9 - nth) for nth in range(4)),
+        mailbox("z", dead=1),
+    )
+    mirror.load_mailboxes(MailboxList(mailboxes=views, total=total_of(views), seq=Seq(0)))
+    found = needs(mirror, NOW.mono)
+    assert [need.subject for need in found] == ["m0", "m1", "m2", "m3", "1 mailbox"]
+    assert found[-1].text == "1 more dead letter"
+
+
+def test_the_age_of_dead_letters_is_told_when_a_death_was_heard_of():
+    """Otherwise it is not known, and nothing is said."""
+    mirror = mirror_of()
+    views = (mailbox("relay.out", dead=1),)
+    mirror.load_mailboxes(MailboxList(mailboxes=views, total=total_of(views), seq=Seq(0)))
+    assert [need.age_s for need in needs(mirror, NOW.mono)] == [None]
+    event = MailDied(mailbox=views[0].name, count=1, mail=dead_mail(died=ago(7)))
+    mirror.apply(Record(seq=Seq(1), at=NOW.at, actor=SYSTEM, subject="relay.out", event=event, durable=True))
+    assert [need.age_s for need in needs(mirror, NOW.mono)] == [pytest.approx(7.0)]
 
 
 def test_every_field_of_a_session_and_a_run_is_in_the_state_tab():

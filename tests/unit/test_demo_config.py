@@ -36,3 +36,14 @@ def test_the_demo_needs_no_network_and_no_key(tmp_path: Path) -> None:
     assert min(agent.concurrency for agent in agents) <= 4
     used = {item.agent for item in found.platforms.values() if isinstance(item, SimulatedSettings)}
     assert used - {None} <= set(found.agents)
+
+
+def test_the_demo_shows_what_goes_wrong(tmp_path: Path) -> None:
+    """One platform is out within the first half minute and comes back; elsewhere somebody takes no answer."""
+    found = settings(tmp_path)
+    simulated = [item for item in found.platforms.values() if isinstance(item, SimulatedSettings)]
+    (out,) = [item for item in simulated if item.outage_s]
+    assert out.outage_first_s + out.outage_s < 30
+    assert out.outage_every_s > 5 * out.outage_s
+    assert any(item.blocked_ratio for item in simulated)
+    assert any(item.gone_ratio for item in simulated)

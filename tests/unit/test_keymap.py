@@ -7,6 +7,7 @@ from console.keymap import RESERVED, build_keymap, key_name, key_sign
 from console.screens.help import help_fields, help_line
 
 PLACES = ("overview", "sessions", "session", "approvals", "deliveries", "platforms", "events", "vitals", "help", "raw")
+PLACES += ("mailboxes", "mailbox", "mail", "dead")
 
 
 def test_the_default_keys_do_not_clash():

@@ -4,8 +4,10 @@ import pytest
 from textual.events import MouseScrollDown
 from textual.strip import Strip
 
-from console.widgets.table import Column, VirtualTable
-from tests.support.rows import COLUMNS, FakeRows
+from console.text import cell_width
+from console.widgets.columns import Cell, Column, pieces
+from console.widgets.table import VirtualTable
+from tests.support.rows import COLUMNS, HARMFUL, HOSTILE, FakeRows
 from tests.support.screens import Bench, screen_lines
 
 
@@ -213,6 +215,34 @@ async def test_columns_that_have_no_room_are_left_out(width: int, titles: str) -
         lines = screen_lines(pilot.app)
         assert lines[0].split() == titles.split()
         assert {len(line) for line in lines} == {width}
+
+
+@pytest.mark.parametrize(
+    ("cell", "parts"),
+    [
+        ("words", [("words               ", "plain")]),
+        (("words", "failing"), [("words               ", "failing")]),
+        (("words", "plain", "rest of it"), [("words  ", "plain"), ("rest of it   ", "quiet")]),
+        (("words", "plain", "r" * 50), [("words  ", "plain"), ("r" * 12 + "…", "quiet")]),
+        (("twelve chars", "plain", "rest"), [("twelve chars        ", "plain")]),
+        (("漢字", "plain", "rest"), [("漢字  ", "plain"), ("rest          ", "quiet")]),
+        (("words", "plain", ""), [("words               ", "plain")]),
+    ],
+)
+def test_what_follows_in_a_cell_is_shown_where_there_is_room(cell: Cell, parts: list[tuple[str, str]]) -> None:
+    """As wide as the column in any case."""
+    found = pieces(cell, Column("last", "LAST", 20), 20, ellipsis="…")
+    assert found == parts
+    assert sum(cell_width(words) for words, _ in found) == 20
+
+
+@pytest.mark.parametrize("cells", [1, 9, 40])
+@pytest.mark.parametrize("words", HOSTILE)
+def test_a_cell_is_as_wide_as_its_column_whatever_follows(words: str, cells: int) -> None:
+    """Text from outside on both sides."""
+    found = pieces((words, "plain", words), Column("last", "LAST", cells), cells, ellipsis="…")
+    assert sum(cell_width(part) for part, _ in found) == cells
+    assert not set("".join(part for part, _ in found)) & set(HARMFUL)
 
 
 async def test_the_sorted_column_is_marked() -> None:
