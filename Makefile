@@ -6,10 +6,10 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check format lint types types-mypy types-pyright layers sizes spelling docs-current fix bench docs torture interop clean
+.PHONY: help setup run demo test check format lint types types-mypy types-pyright layers sizes spelling docs-current fix bench bench-mailbox docs torture interop clean
 
 help: ## show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(READY) ## make the virtual environment
 
@@ -64,6 +64,9 @@ fix: $(READY) ## format, and mend what can be mended
 
 bench: $(READY) ## measure, and print one table (ARGS=--short for a quick look)
 	$(BIN)/python bench/run.py $(ARGS)
+
+bench-mailbox: $(READY) ## measure the mailboxes against other queues, which it fetches when they are missing
+	$(BIN)/python bench/mailbox.py $(ARGS)
 
 docs: $(READY) ## write the generated pages again
 	$(BIN)/python scripts/generate_docs.py

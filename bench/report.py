@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
-_BEGIN, _END = "<!-- bench: begin -->", "<!-- bench: end -->"
+ALL, MAIL = "bench", "bench-mailbox"
+"""Parts of the page that are written here, by the marks around them."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line. value and target in the unit of the line; at_most: whether less is better; note: how it was taken."""
+    """One line. value and target in the unit of the line; at_most: whether less is better; note: how it was taken.
+
+    value: None for what could not be measured; the note says why.
+    """
 
     what: str
-    value: float
-    unit: str
+    value: float | None
+    unit: str = ""
     target: float | None = None
     at_most: bool = True
     note: str = ""
@@ -23,7 +27,7 @@ class Figure:
     @property
     def verdict(self) -> str:
         """Met, missed, or nothing to meet."""
-        if self.target is None:
+        if self.target is None or self.value is None:
             return ""
         return "met" if (self.value <= self.target if self.at_most else self.value >= self.target) else "MISSED"
 
@@ -31,7 +35,8 @@ class Figure:
     def cells(self) -> tuple[str, ...]:
         """The line in words."""
         bound = "" if self.target is None else f"{'≤' if self.at_most else '≥'} {number(self.target)} {self.unit}"
-        return (self.what, f"{number(self.value)} {self.unit}", bound, self.verdict, self.note)
+        measured = "missing" if self.value is None else f"{number(self.value)} {self.unit}"
+        return (self.what, measured, bound, self.verdict, self.note)
 
 
 def number(value: float) -> str:
@@ -64,9 +69,10 @@ def as_markdown(figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def record(figures: Sequence[Figure], machine: str) -> None:
-    """Put the table into docs/performance.md in place of the one before."""
+def record(figures: Sequence[Figure], machine: str, part: str = ALL) -> None:
+    """Put the table into its part of docs/performance.md in place of the one before."""
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
     text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    PAGE.write_text(f"{before}{_BEGIN}\n\n{machine}\n\n{as_markdown(figures)}\n\n{_END}{after}", encoding="utf-8")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    PAGE.write_text(f"{before}{begin}\n\n{machine}\n\n{as_markdown(figures)}\n\n{end}{after}", encoding="utf-8")

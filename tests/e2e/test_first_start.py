@@ -78,7 +78,9 @@ def test_leaving_keeps_the_core_and_attaching_comes_back_to_it(home: Path, shell
         assert read_json(shell("sessions", "open", "local", "desk", "still there?", "--json"))["session_id"]
         with Terminal([*CONSOLE, "--home", str(home), "attach"]) as second:
             second.wait_for("core ok")
-            second.press("2", "i")
+            second.press("2")
+            second.wait_for("sort attention")
+            second.press("i")
             second.wait_for("local:dm:desk")
             second.press("q")
             assert second.exit_code() == 0
