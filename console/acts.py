@@ -6,19 +6,16 @@ The dialogs are loaded where they are shown: the first frame need not wait for t
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from textual.screen import ModalScreen
-
 from console import text
 from console.actions import Action
-from console.mail_acts import MailActs
-from console.mirror import Mirror
+from console.mail_acts import MailActs, MailHost
 from console.receipts import decided, delivery_words, dropped, interrupted, sent, stopping, was_reset
 from console.screens.base import Target
 from console.session_facts import queue_words, usage_words
 from console.session_words import doing, run_words
 from console.widgets.inject_choice import InjectChoice
 from core.api.approvals import AnswerApproval, ApprovalState, ApprovalView
-from core.api.base import ApprovalId, Command, DeliveryId, Mark, MessageId, PlatformName, R, SessionId
+from core.api.base import ApprovalId, DeliveryId, Mark, MessageId, PlatformName, SessionId
 from core.api.deliveries import DeliveryView, DropDelivery, RetryDelivery
 from core.api.platforms import PlatformState
 from core.api.sessions import (
@@ -36,29 +33,8 @@ T = TypeVar("T")
 _OPENABLE = frozenset({"loopback"})
 
 
-class ActHost(Protocol):
-    """What acts need of the app."""
-
-    @property
-    def mirror(self) -> Mirror:
-        """What is known."""
-        ...
-
-    def now(self) -> float:
-        """Local monotonic time."""
-        ...
-
-    async def ask(self, screen: ModalScreen[T]) -> T | None:
-        """Show a dialog and wait for its answer."""
-        ...
-
-    async def order(self, command: Command[R], words: Callable[[R], tuple[str, str]]) -> R | None:
-        """Send a command; the receipt is shown in words, an error as the core said it. None after an error."""
-        ...
-
-    def say(self, words: str, tone: str = "plain") -> None:
-        """Show a line."""
-        ...
+class ActHost(MailHost, Protocol):
+    """What all acts need of the app."""
 
     def show_session(self, session_id: str) -> None:
         """Go to a session."""

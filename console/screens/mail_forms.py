@@ -138,13 +138,7 @@ class PostScreen(Dialog[PostChoice | None]):
 
     def on_editor_asked(self, message: Editor.Asked) -> None:
         """Enter in the text posts; its borders lead to the parts beside it."""
-        message.stop()
-        if message.what == "submit":
-            self.action_send()
-        elif message.what == "earlier":
-            self.focus_previous()
-        else:
-            self.focus_next()
+        message.follow(self, self.action_send)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Enter posts."""

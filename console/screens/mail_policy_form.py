@@ -92,13 +92,7 @@ class PolicyScreen(Dialog[PolicyChoice | None]):
 
     def on_editor_asked(self, message: Editor.Asked) -> None:
         """Enter saves; the borders of the text lead to the parts beside it."""
-        message.stop()
-        if message.what == "submit":
-            self.action_save()
-        elif message.what == "earlier":
-            self.focus_previous()
-        else:
-            self.focus_next()
+        message.follow(self, self.action_save)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Enter after the name goes to the rules."""

@@ -1,12 +1,14 @@
 """Multi-line input: enter sends, shift+enter breaks the line, up on the first line brings back what was sent."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import TextArea
 
@@ -32,6 +34,16 @@ class Editor(TextArea):
         def __init__(self, what: str) -> None:
             super().__init__()
             self.what = what
+
+        def follow(self, dialog: Screen[Any], submit: Callable[[], None]) -> None:
+            """Do it in a dialog: submit, or go to the part before or behind the text."""
+            self.stop()
+            if self.what == "submit":
+                submit()
+            elif self.what == "earlier":
+                dialog.focus_previous()
+            else:
+                dialog.focus_next()
 
     def action_submit(self) -> None:
         """Send."""

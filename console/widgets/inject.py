@@ -136,13 +136,7 @@ class InjectScreen(Dialog[InjectChoice | None]):
 
     def on_editor_asked(self, message: Editor.Asked) -> None:
         """Enter in the text sends; its borders lead to the parts beside it."""
-        message.stop()
-        if message.what == "submit":
-            self.action_send()
-        elif message.what == "earlier":
-            self.focus_previous()
-        else:
-            self.focus_next()
+        message.follow(self, self.action_send)
 
     def action_send(self) -> None:
         """Send, or say why not."""

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from core.api.base import AgentName, MailboxName
-from core.api.errors import HermesError, MailboxClosed, NotFound, Unavailable
+from core.api.errors import ConflictError, HermesError, MailboxClosed, NotFound, Unavailable
 from core.api.mail import DeadReason, PostReceipt
 from core.api.mailboxes import MailboxPolicy, MailboxState
 from core.clock import Clock
@@ -123,11 +123,16 @@ class Router:
         """An agent runs from now on; its mailbox is made when there is none.
 
         policy: of a new mailbox; one that is there keeps its own. on_exit: stops the agent when
-        a linked peer fails. Raises ConflictError when it runs already, InvalidInput, StoreError, Unavailable.
+        a linked peer fails. Raises ConflictError when it runs already or the
+        mailbox of that name is not an agent's, InvalidInput, StoreError, Unavailable.
         """
         self._require_open()
         checked = agent_name(name)
         self.registry.require_free(checked)
+        if checked in self._boxes.owners:
+            raise ConflictError(
+                f"mailbox {checked} belongs to another part of the core", key=checked, fix="take another name"
+            )
         await self._boxes.ensure(MailboxName(checked), policy or MailboxPolicy())
         incarnation = await self._incarnations.take()
         self._require_open()

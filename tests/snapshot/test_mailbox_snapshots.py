@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 
-from console.app import ConsoleApp
-from console.options import ConsoleOptions
 from core.api.errors import StoreError
 from core.api.mail import BrowseMail, ListDead
 from core.api.mailboxes import ListMailboxes
-from tests.support.console_desk import SIZES, VIEWS, Desk, StepClock, busy, desk
+from tests.support.console_desk import SIZES, VIEWS, busy, desk, pictured
 from tests.support.fake_hermes import FakeHermes
 from tests.support.fake_mail import mailbox
 from tests.support.screens import matches_golden
@@ -125,24 +122,5 @@ async def test_no_word_depends_on_a_colour(look: str, name: str, monkeypatch: py
 @pytest.mark.parametrize("name", ["mailboxes", "mailbox_dead", "dead"])
 def test_pictures_of_mailboxes_and_dead_letters(name: str, size: tuple[int, int], snap_compare: Any):
     """Colours and places, as a picture."""
-    hermes, clock = busy(), StepClock()
-    app = ConsoleApp(
-        lambda: hermes,
-        ConsoleOptions(home=Path("/nowhere"), is_embedded=True),
-        now=clock,
-        environ={"TERM": "xterm-256color", "LANG": "C.UTF-8"},
-        health_period_s=1e6,
-    )
-    app.redraw.flush_if_due = lambda: None
-    app.stage.vitals.keys.note = lambda _value_s: None
-
-    async def arrange(pilot: Pilot[Any]) -> None:
-        found = Desk(app, pilot, hermes, clock)
-        for _ in range(50):
-            await pilot.pause(0.02)
-            if app.link.feed is not None and app.link.feed.line.state == "live":
-                break
-        await found.settle()
-        await found.press(*VIEWS[name])
-
+    app, arrange = pictured(VIEWS[name])
     assert snap_compare(app, terminal_size=size, run_before=arrange)

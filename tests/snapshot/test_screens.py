@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 
-from console.app import ConsoleApp
-from console.options import ConsoleOptions
-from tests.support.console_desk import FAILURES, SIZES, VIEWS, Desk, StepClock, busy, desk
+from tests.support.console_desk import FAILURES, SIZES, VIEWS, busy, desk, pictured
 from tests.support.fake_hermes import FakeHermes
 
 GOLDEN = Path(__file__).parent / "golden_screens"
@@ -116,24 +113,5 @@ async def test_a_small_terminal_says_which_size_is_needed():
 @pytest.mark.parametrize("keys", [(), ("2", "enter")], ids=["overview", "session"])
 def test_pictures_of_overview_and_session(keys: tuple[str, ...], size: tuple[int, int], snap_compare: Any):
     """Colours and places, as a picture."""
-    hermes, clock = busy(), StepClock()
-    app = ConsoleApp(
-        lambda: hermes,
-        ConsoleOptions(home=Path("/nowhere"), is_embedded=True),
-        now=clock,
-        environ={"TERM": "xterm-256color", "LANG": "C.UTF-8"},
-        health_period_s=1e6,
-    )
-    app.redraw.flush_if_due = lambda: None
-    app.stage.vitals.keys.note = lambda _value_s: None
-
-    async def arrange(pilot: Pilot[Any]) -> None:
-        found = Desk(app, pilot, hermes, clock)
-        for _ in range(50):
-            await pilot.pause(0.02)
-            if app.link.feed is not None and app.link.feed.line.state == "live":
-                break
-        await found.settle()
-        await found.press(*keys)
-
+    app, arrange = pictured(keys)
     assert snap_compare(app, terminal_size=size, run_before=arrange)

@@ -1,6 +1,6 @@
 """The console on a fake core, with its clock and its redraws in the hands of a test."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -226,3 +226,28 @@ def busy() -> FakeHermes:
     assert failed.last_outcome is not None
     hermes.emit(sessions.RunEnded(session=failed, outcome=failed.last_outcome, entries=()), at=NOW.at - 200)
     return hermes
+
+
+def pictured(keys: Iterable[str]) -> tuple[ConsoleApp, Callable[[Pilot[Any]], Awaitable[None]]]:
+    """A console on a busy core, and what brings it to the place that those keys lead to, for a picture."""
+    hermes, clock = busy(), StepClock()
+    app = ConsoleApp(
+        lambda: hermes,
+        ConsoleOptions(home=Path("/nowhere"), is_embedded=True),
+        now=clock,
+        environ={"TERM": "xterm-256color", "LANG": "C.UTF-8"},
+        health_period_s=1e6,
+    )
+    app.redraw.flush_if_due = lambda: None
+    app.stage.vitals.keys.note = lambda _value_s: None
+
+    async def arrange(pilot: Pilot[Any]) -> None:
+        found = Desk(app, pilot, hermes, clock)
+        for _ in range(50):
+            await pilot.pause(0.02)
+            if app.link.feed is not None and app.link.feed.line.state == "live":
+                break
+        await found.settle()
+        await found.press(*keys)
+
+    return app, arrange

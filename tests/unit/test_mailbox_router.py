@@ -1,12 +1,12 @@
 """The router: who gets a message, who is refused and why, what is counted, and how it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from core.api.base import SYSTEM, AgentName
+from core.api.base import SYSTEM, AgentName, MailId
 from core.api.errors import (
     ConflictError,
     HermesError,
@@ -243,3 +243,21 @@ def test_an_earlier_run_does_not_end_the_present_one() -> None:
 def test_addresses_are_read_from_text_once() -> None:
     """The hot path gets the same object again."""
     assert parse_address("worker#17") is parse_address("worker#17")
+
+
+class Guard:
+    """A part of the core that keeps a mailbox for itself."""
+
+    name = "the sessions"
+    put_in = take_out = rules = "elsewhere"
+
+    def redriven(self, ids: Sequence[MailId]) -> None:
+        """Nothing is kept here."""
+
+
+async def test_a_mailbox_of_another_part_of_the_core_is_no_agents(tmp_path: Path) -> None:
+    """Mail to an agent of that name would land among messages that somebody else keeps in order."""
+    async with routing(tmp_path) as rig:
+        rig.boxes.owners["sessions"] = Guard()
+        with pytest.raises(ConflictError):
+            await rig.router.register("sessions")
