@@ -120,6 +120,9 @@ class Feed:
 
     async def _follow_once(self) -> None:
         after = await self._load_first()
+        task = asyncio.current_task()
+        assert task is not None
+        cancelling = task.cancelling()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow(after))
@@ -127,6 +130,9 @@ class Feed:
                 group.create_task(self._watch_health())
                 group.create_task(self._watch_session())
         except BaseExceptionGroup as group_error:
+            # Before Python 3.11.4 the group leaves its own request behind, and the next timeout would end the feed.
+            while task.cancelling() > cancelling:
+                task.uncancel()
             # One lost line ends all four; which of them noticed first does not matter.
             errors = [error for error in group_error.exceptions if isinstance(error, HermesError | Fault)]
             if not errors or len(errors) < len(group_error.exceptions):

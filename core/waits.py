@@ -1,7 +1,8 @@
 """Waits of a task: one that somebody else can end early, and one that lets the others run."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -44,6 +45,25 @@ class Waits:
         if task is not None:
             self._is_cut = True
             task.cancel()
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A TaskGroup that can fail in a task which then goes on.
+
+    Before Python 3.11.4 a failed group leaves its own request to cancel behind, and the next
+    timeout in that task would end it.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup:
+        while task.cancelling() > before:
+            task.uncancel()
+        raise
 
 
 async def breathe() -> None:
