@@ -1,7 +1,7 @@
 """Waits of a task: one that somebody else can end early, and one that lets the others run."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -48,7 +48,7 @@ class Waits:
 
 
 @asynccontextmanager
-async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+async def task_group() -> AsyncGenerator[asyncio.TaskGroup]:
     """A TaskGroup that can fail in a task which then goes on.
 
     Before Python 3.11.4 a failed group leaves its own request to cancel behind, and the next

@@ -29,7 +29,7 @@ from core.mailbox.fuses import Fuse
 from core.mailbox.heartbeats import Heartbeats, Held
 from core.mailbox.message import Mail
 from core.mailbox.slots import Slots
-from core.waits import CutShort, Waits, breathe
+from core.waits import CutShort, Waits, breathe, task_group
 
 _BREATH_EVERY = 16
 _STORE_REST_S = 1.0
@@ -87,7 +87,7 @@ class Worker:
         try:
             if self._plan.prepare is not None:
                 await self._plan.prepare()
-            async with asyncio.TaskGroup() as jobs:
+            async with task_group() as jobs:
                 while not self._is_draining:
                     await self._next(jobs)
         finally:

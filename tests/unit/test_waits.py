@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from core.waits import CutShort, Waits
+from core.waits import CutShort, Waits, task_group
 
 
 async def forever(future: "asyncio.Future[None]") -> None:
@@ -77,3 +77,24 @@ async def test_what_it_waited_for_may_end_in_spite_of_the_cut() -> None:
         await asyncio.sleep(0)
         waits.cut()
     assert task.result() == 3
+
+
+async def test_a_task_goes_on_after_a_group_of_it_has_failed() -> None:
+    """Nothing of the group's own cancellation is left: a timeout afterwards is a timeout."""
+
+    async def fail() -> None:
+        raise ValueError("no")
+
+    async def failing_group() -> None:
+        async with task_group() as group:
+            group.create_task(fail())
+            group.create_task(asyncio.Event().wait())
+
+    with pytest.raises(BaseExceptionGroup):
+        await failing_group()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
