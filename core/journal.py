@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import types
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -15,6 +14,7 @@ from core.api.errors import HermesError, InvalidInput, Lagged, Unavailable
 from core.api.system import UnknownEvent
 from core.clock import Clock, mark
 from core.store.base import Batch, Committed, Entry, Put, Store, StoredEntry
+from core.waits import breathe
 
 _PAGE = 1000
 _BREATH_EVERY = 500
@@ -133,7 +133,7 @@ class Journal:
         for entry in await self._store.read(after=after, before=before, subject=subject, limit=limit):
             records.append(_recalled(entry))
             if len(records) % _BREATH_EVERY == 0:
-                await _breath()
+                await breathe()
         return records
 
     async def head(self) -> Seq:
@@ -271,7 +271,7 @@ class Subscription:
         self._given += 1
         try:
             if self._given % _BREATH_EVERY == 0:
-                await _breath()
+                await breathe()
             return await self._next()
         except BaseException:
             self._close()
@@ -367,9 +367,3 @@ def _unknown(entry: StoredEntry) -> Record:
         tagged = _tags.decode(envelope.event)
     event = UnknownEvent(name=tagged.type, body=entry.body.decode(errors="replace"))
     return _record(entry.seq, envelope.at, envelope.actor, entry.subject, event, envelope.correlation)
-
-
-@types.coroutine
-def _breath() -> Generator[None, None, None]:
-    """Let the loop do one round of everything else."""
-    yield

@@ -1,7 +1,8 @@
 """Waits of a task: one that somebody else can end early, and one that lets the others run."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
+import types
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -66,14 +67,7 @@ async def task_group() -> AsyncGenerator[asyncio.TaskGroup]:
         raise
 
 
-async def breathe() -> None:
-    """Let everything else on the loop run once."""
-    loop = asyncio.get_running_loop()
-    turn: asyncio.Future[None] = loop.create_future()
-    loop.call_soon(_wake, turn)
-    await turn
-
-
-def _wake(turn: "asyncio.Future[None]") -> None:
-    if not turn.done():
-        turn.set_result(None)
+@types.coroutine
+def breathe() -> Generator[None, None, None]:
+    """Let everything else on the loop run once. A bare yield: cheaper than a future or a sleep, for tight loops."""
+    yield

@@ -1,9 +1,8 @@
 """Reading all stored mail at the start, while new mail is accepted already."""
 
 import asyncio
-import types
 from collections import defaultdict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 
 from core.api.errors import StoreError
 from core.api.mail import DeadReason, MailState
@@ -16,6 +15,7 @@ from core.mailbox.policy import Again, Dead, after_crash
 from core.mailbox.records import Buried, Returned, Seen
 from core.mailbox.replay import Damage, Replay, mark_dead, next_id, note_failure, retimed
 from core.store.base import Store
+from core.waits import breathe
 
 DAMAGED = "damaged"
 """Mailbox whose dead letters are what is left of damaged records."""
@@ -89,7 +89,7 @@ class Indexing:
             for pack in packs:
                 if pack.place <= self._last:
                     replay.apply(pack)
-                    await breath()
+                    await breathe()
             after = packs[-1].place
         return replay
 
@@ -101,7 +101,7 @@ class Indexing:
         for count, seen in enumerate(replay.seen):
             self._remember(seen, now, wall)
             if count % _BREATH_EVERY == 0:
-                await breath()
+                await breathe()
         boxes: dict[str, Mailbox] = {}
         in_flight = replay.in_flight
         live: defaultdict[int, int] = defaultdict(int)
@@ -119,7 +119,7 @@ class Indexing:
             else:
                 box.take_in(mail)
             if count % _BREATH_EVERY == 0:
-                await breath()
+                await breathe()
         for place, live_count in live.items():
             self._log.count_live(place, live_count)
         self._tell(replay)
@@ -193,9 +193,3 @@ def _heard(stored: "asyncio.Future[None]") -> None:
     """A record that cannot be kept now is found again at the next start."""
     if not stored.cancelled():
         stored.exception()
-
-
-@types.coroutine
-def breath() -> Generator[None, None, None]:
-    """Let the loop do one round of everything else."""
-    yield

@@ -14,8 +14,9 @@ from core.mailbox.filter import check_filter, matcher
 from core.mailbox.mailbox import Mailbox
 from core.mailbox.mailboxes import Mailboxes
 from core.mailbox.message import Mail
-from core.mailbox.scans import breath, first_fitting, portions
+from core.mailbox.scans import first_fitting, portions
 from core.mailbox.shown import mail_view
+from core.waits import breathe
 
 PAGE_LIMIT = 500
 _VIEWS_AT_A_TIME = 100
@@ -40,7 +41,7 @@ class Inspections:
             views.append(view)
             sums.add(view.tally)
             if not count % _VIEWS_AT_A_TIME:
-                await breath()
+                await breathe()
         return MailboxList(mailboxes=tuple(views), total=sums.tally(), seq=seq, is_indexing=self._mailboxes.is_indexing)
 
     async def get_mailbox(self, query: GetMailbox) -> MailboxView:
@@ -69,7 +70,7 @@ class Inspections:
             if mail is not None:
                 return mail_view(mail, mark(self._clock))
             if not count % _BOXES_AT_A_TIME:
-                await breath()
+                await breathe()
         raise NotFound(
             f"no message m-{query.mail_id}: it is done with, or there was none",
             noun="message",
@@ -90,7 +91,7 @@ class Inspections:
             if mails:
                 found += await first_fitting(mails, fits, after=0, limit=PAGE_LIMIT + 1)
             if not count % _BOXES_AT_A_TIME:
-                await breath()
+                await breathe()
         found.sort(key=lambda mail: mail.id)
         return await self._page(found, PAGE_LIMIT)
 

@@ -17,8 +17,9 @@ from core.mailbox.mailbox import Mailbox
 from core.mailbox.mailboxes import Mailboxes
 from core.mailbox.message import Mail
 from core.mailbox.owner import closed_to_posts, closed_to_purges
-from core.mailbox.scans import breath, fitting, portions
+from core.mailbox.scans import fitting, portions
 from core.mailbox.transaction import Transaction
+from core.waits import breathe
 
 STEP = 500
 """Messages in one commit."""
@@ -150,7 +151,7 @@ class Redrives:
                         raise
                     changed += len(some)
                     then()
-            await breath()
+            await breathe()
         return changed
 
     async def _commit(
@@ -220,7 +221,7 @@ async def _earliest(found: Sequence[Sequence[Mail]], limit: int) -> list[Mail]:
     ordered = merge(*found, key=lambda mail: mail.died_at)
     while len(chosen) < limit and (some := list(islice(ordered, min(STEP, limit - len(chosen))))):
         chosen += some
-        await breath()
+        await breathe()
     return chosen
 
 

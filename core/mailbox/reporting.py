@@ -16,8 +16,8 @@ from core.mailbox.inspections import Sums
 from core.mailbox.mailbox import Mailbox
 from core.mailbox.mailboxes import Mailboxes
 from core.mailbox.meter import Meter
-from core.mailbox.scans import breath
 from core.mailbox.shown import mail_view
+from core.waits import breathe
 
 SUBJECT = "mailboxes"
 TICK_S = 1.0
@@ -88,7 +88,7 @@ class Reporting:
             else:
                 self._look_at(box, now, is_metered=is_metered)
             if not count % _BOXES_AT_A_TIME:
-                await breath()
+                await breathe()
         self._looked_at = now
 
     def _look_at(self, box: Mailbox, now: float, *, is_metered: bool) -> None:
@@ -144,7 +144,7 @@ class Reporting:
             views.append(box.view())
             del self._owed[box]
             if not len(views) % _BOXES_AT_A_TIME:
-                await breath()
+                await breathe()
         return views
 
     async def _tell_deaths(self) -> None:

@@ -1,22 +1,16 @@
 """Looks at much mail that let the loop breathe: however much there is, nobody waits for it."""
 
-import types
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from operator import attrgetter
 
 from core.mailbox.filter import Fits
 from core.mailbox.message import Mail
+from core.waits import breathe
 
 _PORTION = 512
 _UNIT_BYTES = 256
 
 _id = attrgetter("id")
-
-
-@types.coroutine
-def breath() -> Generator[None, None, None]:
-    """Let the loop do one round of everything else."""
-    yield
 
 
 async def portions(mails: Sequence[Mail]) -> AsyncIterator[Sequence[Mail]]:
@@ -27,7 +21,7 @@ async def portions(mails: Sequence[Mail]) -> AsyncIterator[Sequence[Mail]]:
         if spent >= _PORTION:
             yield mails[start:place]
             start, spent = place, 0
-            await breath()
+            await breathe()
     if start < len(mails):
         yield mails[start:]
 

@@ -8,16 +8,18 @@ from typing import Any
 import msgspec
 
 from core.api.base import MailboxName, MailId
-from core.api.mail import DeadReason
+from core.api.mail import DeadReason, MailKind
 from core.api.mailboxes import MailboxPolicy
 from core.clock import Clock, SystemClock
 from core.journal import Journal
+from core.mailbox.address import Pid
 from core.mailbox.calls import Calls
 from core.mailbox.incarnations import StoredIncarnations
 from core.mailbox.mailbox import Mailbox
 from core.mailbox.mailboxes import Mailboxes
 from core.mailbox.message import Draft, Mail
 from core.mailbox.router import Router
+from core.mailbox.system_info import Info, info_of
 from core.mailbox.watches import Watches
 from core.store.base import Store
 from core.supervisor import Supervisor
@@ -25,6 +27,7 @@ from tests.support.stores import opened
 
 MEMORY = MailboxPolicy(durable=False)
 DURABLE = MailboxPolicy()
+UNORDERED = MailboxPolicy(durable=False, ordered=False)
 
 
 class Routing:
@@ -113,3 +116,18 @@ async def routing(
         await rig.supervisor.stop(deadline_s=5.0)
         await store.close()
     assert rig.errors == []
+
+
+async def started(rig: Routing, *names: str, policy: MailboxPolicy = MEMORY) -> list[Pid]:
+    """Agents that run."""
+    return [await rig.router.register(name, policy) for name in names]
+
+
+def news(rig: Routing, name: str) -> list[Info]:
+    """The messages of the system in a mailbox."""
+    return [info_of(mail) for mail in rig.taken(name) if mail.kind is MailKind.INFO]
+
+
+def said(mail: Mail) -> Any:
+    """A message in one word: its payload, or the type of news."""
+    return mail.message_type if mail.kind is MailKind.INFO else mail.payload

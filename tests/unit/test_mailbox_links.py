@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,23 +10,19 @@ from core.api.errors import InvalidInput, NotFound
 from core.api.mail import MailKind
 from core.api.mailboxes import MailboxPolicy
 from core.mailbox.address import Pid
-from core.mailbox.message import Mail
 from core.mailbox.system_info import (
     AgentStarted,
     AgentStopped,
     Custom,
     Exit,
     HealthCheck,
-    Info,
     SystemShutdown,
     info_of,
 )
 from tests.support.clocks import FakeClock
 from tests.support.journals import until_idle
 from tests.support.mails import a_mail
-from tests.support.routing import DURABLE, MEMORY, Routing, routing
-
-UNORDERED = MailboxPolicy(durable=False, ordered=False)
+from tests.support.routing import DURABLE, MEMORY, Routing, news, routing, started
 
 
 @pytest.fixture(params=["memory", "durable"])
@@ -41,21 +36,6 @@ async def rig(tmp_path: Path) -> AsyncIterator[Routing]:
     """Agents a and b in memory, under a clock that stands still."""
     async with routing(tmp_path, clock=FakeClock()) as opened:
         yield opened
-
-
-async def started(rig: Routing, *names: str, policy: MailboxPolicy = MEMORY) -> list[Pid]:
-    """Agents that run."""
-    return [await rig.router.register(name, policy) for name in names]
-
-
-def news(rig: Routing, name: str) -> list[Info]:
-    """The messages of the system in a mailbox."""
-    return [info_of(mail) for mail in rig.taken(name) if mail.kind is MailKind.INFO]
-
-
-def said(mail: Mail) -> Any:
-    """A message in one word: its payload, or the type of news."""
-    return mail.message_type if mail.kind is MailKind.INFO else mail.payload
 
 
 # -- links

@@ -7,19 +7,13 @@ from typing import Any
 import pytest
 
 from core.api.errors import InvalidInput, NotFound
-from core.api.mail import MailKind, Priority
+from core.api.mail import Priority
 from core.api.mailboxes import MailboxPolicy, Overflow
-from core.mailbox.address import Pid
-from core.mailbox.message import Mail
 from core.mailbox.system_info import (
     Down,
-    Info,
-    info_of,
 )
 from tests.support.clocks import FakeClock
-from tests.support.routing import DURABLE, MEMORY, Routing, routing
-
-UNORDERED = MailboxPolicy(durable=False, ordered=False)
+from tests.support.routing import DURABLE, MEMORY, UNORDERED, Routing, news, routing, said, started
 
 
 @pytest.fixture(params=["memory", "durable"])
@@ -33,21 +27,6 @@ async def rig(tmp_path: Path) -> AsyncIterator[Routing]:
     """Agents a and b in memory, under a clock that stands still."""
     async with routing(tmp_path, clock=FakeClock()) as opened:
         yield opened
-
-
-async def started(rig: Routing, *names: str, policy: MailboxPolicy = MEMORY) -> list[Pid]:
-    """Agents that run."""
-    return [await rig.router.register(name, policy) for name in names]
-
-
-def news(rig: Routing, name: str) -> list[Info]:
-    """The messages of the system in a mailbox."""
-    return [info_of(mail) for mail in rig.taken(name) if mail.kind is MailKind.INFO]
-
-
-def said(mail: Mail) -> Any:
-    """A message in one word: its payload, or the type of news."""
-    return mail.message_type if mail.kind is MailKind.INFO else mail.payload
 
 
 # -- monitors
