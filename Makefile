@@ -74,9 +74,9 @@ docs: $(READY) ## write the generated pages again
 torture: $(READY) ## kills, full disks, clock jumps; TORTURE=long for the long form
 	HERMES_TORTURE=$(or $(TORTURE),short) $(BIN)/pytest -p no:randomly -m torture $(ARGS)
 
-interop: $(READY) ## other people's clients against our server
-	$(BIN)/pytest -m interop $(ARGS)
+interop: $(READY) ## other people's clients against our server, and real agents behind it; fetches them when they are missing
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m interop tests/interop $(ARGS)
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks build dist snapshot_report.html
+	rm -rf $(VENV) .venv-* .npm-agents* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks build dist snapshot_report.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -81,9 +81,9 @@ class Core:
         return len(taken) / (time.perf_counter() - began), taken
 
 
-@asynccontextmanager
-async def core_with(session_count: int) -> AsyncIterator[Core]:
-    """A core whose store holds that many sessions, all made alike."""
+@contextmanager
+def answers() -> Iterator[dict[str, Callable[[], None]]]:
+    """What is to be called, by chat, when its answer reaches the platform; each once."""
     answered: dict[str, Callable[[], None]] = {}
     original = LoopbackPlatform.send
 
@@ -95,19 +95,25 @@ async def core_with(session_count: int) -> AsyncIterator[Core]:
 
     LoopbackPlatform.send = send
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            home = Path(folder) / "home"
-            home.mkdir(mode=0o700)
-            (home / "config.yaml").write_text(_CONFIG, encoding="utf-8")
-            prepare(home)
-            await fill(home, session_count, answered)
-            kernel = await Kernel.open(home, load(home, {}))
-            try:
-                yield Core(kernel, session_count, answered)
-            finally:
-                await kernel.close()
+        yield answered
     finally:
         LoopbackPlatform.send = original
+
+
+@asynccontextmanager
+async def core_with(session_count: int) -> AsyncIterator[Core]:
+    """A core whose store holds that many sessions, all made alike."""
+    with answers() as answered, tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        home.mkdir(mode=0o700)
+        (home / "config.yaml").write_text(_CONFIG, encoding="utf-8")
+        prepare(home)
+        await fill(home, session_count, answered)
+        kernel = await Kernel.open(home, load(home, {}))
+        try:
+            yield Core(kernel, session_count, answered)
+        finally:
+            await kernel.close()
 
 
 async def fill(home: Path, count: int, answered: dict[str, Callable[[], None]]) -> None:

@@ -1,60 +1,32 @@
 """The one registry of what an operator can do: keys, palette, help and shell commands are made from it."""
 
-from enum import IntEnum
-from typing import Any
-
-import msgspec
-
-from core.api import approvals, deliveries, mailboxes, sessions, system
-from core.api.base import Command
+from console.action import Action, Level, Where
+from console.work_actions import WORK_ACTIONS
+from core.api import deliveries, mailboxes, sessions, system
 from core.api.mail import PostMail, PurgeMailbox, RedriveMail
-
-
-class Level(IntEnum):
-    """How much an action asks for before it happens."""
-
-    VIEW = 0
-    REVERSIBLE = 1
-    OUTSIDE = 2
-    FINAL = 3
-
-
-class Where(msgspec.Struct, frozen=True):
-    """The places in which an action applies. `*` is everywhere."""
-
-    places: tuple[str, ...]
-
-    def covers(self, place: str) -> bool:
-        """Whether the action applies there."""
-        return "*" in self.places or place in self.places
-
-
-class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that an operator can do.
-
-    id: stable and dotted, for key overrides. key: its default, "" for none. command: what is
-    sent to the core; None for what only moves the view. verb: noun and verb of its shell
-    form. loses: what is lost by it, for the confirmation; "" when nothing is.
-    """
-
-    id: str
-    title: str
-    key: str
-    level: Level
-    where: Where
-    group: str
-    command: type[Command[Any]] | None = None
-    verb: tuple[str, str] | None = None
-    loses: str = ""
-
 
 _EVERYWHERE = Where(("*",))
 _SESSION = Where(("sessions", "session"))
 _IN_SESSION = Where(("session",))
 _LISTS = Where(
-    ("overview", "sessions", "approvals", "events", "platforms", "deliveries", "mailboxes", "mailbox", "dead")
+    (
+        "overview",
+        "sessions",
+        "approvals",
+        "grants",
+        "agents",
+        "tasks",
+        "events",
+        "platforms",
+        "deliveries",
+        "mailboxes",
+        "mailbox",
+        "dead",
+    )
 )
 _OPENED = Where((*_LISTS.places, "mail"))
+_SORTED = Where(("sessions", "mailboxes", "tasks"))
+_LOGS = Where(("events", "session", "task"))
 _MAILBOXES = Where(("mailboxes", "mailbox"))
 _IN_MAILBOX = Where(("mailbox",))
 _IN_MAIL = Where(("mail",))
@@ -93,12 +65,22 @@ ACTIONS: tuple[Action, ...] = (
     Action(id="app.help", title="help", key="question_mark", level=Level.VIEW, where=_EVERYWHERE, group="app"),
     Action(id="view.filter", title="filter", key="slash", level=Level.VIEW, where=_LISTS, group="view"),
     Action(
-        id="view.sort", title="sort", key="o", level=Level.VIEW, where=Where(("sessions", "mailboxes")), group="view"
+        id="view.sort",
+        title="sort",
+        key="o",
+        level=Level.VIEW,
+        where=Where(("sessions", "mailboxes", "tasks")),
+        group="view",
     ),
     Action(id="view.pause", title="pause the view", key="p", level=Level.VIEW, where=_EVERYWHERE, group="view"),
     Action(id="view.idle", title="show idle", key="i", level=Level.VIEW, where=Where(("sessions",)), group="view"),
     Action(
-        id="log.follow", title="follow", key="f", level=Level.VIEW, where=Where(("events", "session")), group="view"
+        id="log.follow",
+        title="follow",
+        key="f",
+        level=Level.VIEW,
+        where=Where(("events", "session", "task")),
+        group="view",
     ),
     Action(id="log.older", title="older", key="b", level=Level.VIEW, where=Where(("events",)), group="view"),
     Action(id="obj.raw", title="raw JSON", key="y", level=Level.VIEW, where=_EVERYWHERE, group="view"),
@@ -158,16 +140,6 @@ ACTIONS: tuple[Action, ...] = (
         command=sessions.DropMessage,
         verb=("sessions", "drop"),
         loses="the queued message: the agent will never see it",
-    ),
-    Action(
-        id="approval.answer",
-        title="decide",
-        key="A",
-        level=Level.OUTSIDE,
-        where=Where(("overview", "approvals", "sessions", "session")),
-        group="act",
-        command=approvals.AnswerApproval,
-        verb=("approvals", "answer"),
     ),
     Action(
         id="delivery.retry",
@@ -283,6 +255,7 @@ ACTIONS: tuple[Action, ...] = (
         verb=("core", "stop"),
         loses="runs that do not end within the drain time; queued messages wait for the next start",
     ),
+    *WORK_ACTIONS,
 )
 
 

@@ -7,21 +7,24 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from console import text
-from console.actions import Action
-from console.mail_acts import MailActs, MailHost
-from console.receipts import decided, delivery_words, dropped, interrupted, sent, stopping, was_reset
-from console.screens.base import Target
+from console.action import Action
+from console.agent_acts import AgentActs
+from console.approval_acts import ApprovalActs
+from console.mail_acts import MailActs
+from console.orders import operator
+from console.queue_acts import QueueActs, QueueHost
+from console.receipts import delivery_words, dropped, interrupted, sent, stopping, was_reset
 from console.session_facts import queue_words, usage_words
-from console.session_words import doing, run_words
+from console.session_words import doing, effect_words, run_words
+from console.target import Target
+from console.task_acts import TaskActs
 from console.widgets.inject_choice import InjectChoice
-from core.api.approvals import AnswerApproval, ApprovalState, ApprovalView
-from core.api.base import ApprovalId, DeliveryId, Mark, MessageId, PlatformName, SessionId
+from core.api.base import DeliveryId, Mark, MessageId, PlatformName, SessionId
 from core.api.deliveries import DeliveryView, DropDelivery, RetryDelivery
 from core.api.platforms import PlatformState
 from core.api.sessions import (
     DropMessage,
     InterruptSession,
-    Mode,
     OpenSession,
     ResetSession,
     SendMessage,
@@ -33,23 +36,11 @@ T = TypeVar("T")
 _OPENABLE = frozenset({"loopback"})
 
 
-class ActHost(MailHost, Protocol):
+class ActHost(QueueHost, Protocol):
     """What all acts need of the app."""
 
     def show_session(self, session_id: str) -> None:
         """Go to a session."""
-        ...
-
-
-class Asking(Protocol):
-    """The dialog of a decision, as far as it is told what happens meanwhile."""
-
-    def show(self, approval: ApprovalView) -> None:
-        """Show what is so now."""
-        ...
-
-    def go_dead(self, reason: str) -> None:
-        """Nothing can be decided any more."""
         ...
 
 
@@ -59,8 +50,8 @@ class Acts:
     def __init__(self, host: ActHost) -> None:
         self._host = host
         self.drafts: dict[str, InjectChoice] = {}
-        self.asking: tuple[str, Asking] | None = None
-        self._mail = MailActs(host)
+        self.approvals = ApprovalActs(host, surface=f"console:{operator().name}")
+        self._groups = (MailActs(host), AgentActs(host), TaskActs(host), self.approvals, QueueActs(host))
 
     async def run(self, action: Action, target: Target) -> None:
         """Carry an action out on what was under the cursor when its key came."""
@@ -70,12 +61,12 @@ class Acts:
             "session.interrupt": self._interrupt,
             "session.reset": self._reset,
             "message.drop": self._drop_message,
-            "approval.answer": self._answer,
             "delivery.retry": self._retry_delivery,
             "delivery.drop": self._drop_delivery,
             "app.shutdown": self._shutdown,
-            **self._mail.acts(),
         }
+        for group in self._groups:
+            acts |= group.acts()
         await acts[action.id](target, action)
 
     def why_not(self, action: Action, target: Target) -> str:
@@ -85,12 +76,12 @@ class Acts:
             "session.reset": self._no_session,
             "session.interrupt": self._no_run,
             "message.drop": lambda item: "" if item.message_id else "no queued message under the cursor",
-            "approval.answer": self._no_approval,
             "delivery.retry": self._no_delivery,
             "delivery.drop": self._no_delivery,
             "session.open": lambda _: "" if self._openable() else "no platform lets the console begin a chat",
-            **self._mail.reasons(),
         }
+        for group in self._groups:
+            reasons |= group.reasons()
         find = reasons.get(action.id)
         return find(target) if find else ""
 
@@ -102,12 +93,6 @@ class Acts:
         if view is None:
             return "no session here"
         return "" if view.run else "no run goes on"
-
-    def _no_approval(self, target: Target) -> str:
-        approval = self._host.mirror.approvals.get(target.approval_id)
-        if approval is None:
-            return "nothing waits for a decision here"
-        return "" if approval.state is ApprovalState.OPEN else f"{approval.state.value} already"
 
     def _no_delivery(self, target: Target) -> str:
         return "" if target.delivery_id in self._host.mirror.deliveries else "no delivery here"
@@ -151,6 +136,7 @@ class Acts:
             text=choice.text,
             voice=choice.voice,
             mode=choice.mode,
+            model=choice.model,
             idempotency_key=f"console-{secrets.token_hex(8)}",
         )
         keep(choice)
@@ -163,19 +149,8 @@ class Acts:
             return ["this session is not known any more"]
         profile = self._host.mirror.profiles.get(str(view.agent))
         lines = [f"now      {doing(view, self._host.mirror.approval_of(key), self._age)}"]
-        if view.run is None:
-            lines.append("effect   a run begins with it" if not view.queue_depth else "effect   it waits in the queue")
-        elif choice.mode is Mode.INTERRUPT:
-            lines.append("effect   the run is stopped, what it wrote is kept, then this message runs")
-        elif choice.mode is Mode.STEER:
-            can = profile is not None and profile.steer
-            lines.append(
-                "effect   the running agent reads it at its next step"
-                if can
-                else "effect   this agent cannot be steered: it will be queued instead"
-            )
-        else:
-            lines.append(f"effect   waits behind the run and {view.queue_depth} messages")
+        can_steer = profile is not None and profile.steer
+        lines.append(f"effect   {effect_words(view, choice.mode, can_steer=can_steer)}")
         lines.append(f"queue    {queue_words(view, self._age)}")
         lines.append(f"reply    goes to the chat on {text.clean(view.source.platform)}")
         return lines
@@ -213,7 +188,7 @@ class Acts:
             f"interrupt run of {text.clean(view.id)}?",
             [
                 f"run {text.clean(run.id)}, began {text.age(self._age(run.started))} ago: {run_words(run, self._age)}",
-                f"{view.queue_depth} queued messages stay and go on after it",
+                f"{text.counted(view.queue_depth, 'queued message')} kept: they go on after it",
             ],
             loses=[action.loses, *self._written(view)],
             ask_reason=True,
@@ -267,54 +242,6 @@ class Acts:
                 session_id=message.session_id, message_id=MessageId(target.message_id), reason=screen.reason
             )
             await self._host.order(command, dropped)
-
-    # -- decisions -----------------------------------------------------------
-
-    async def _answer(self, target: Target, _action: Action) -> None:
-        from console.widgets.confirm import ApprovalScreen
-
-        approval = self._host.mirror.approvals.get(target.approval_id)
-        if approval is None:
-            self._host.say("that decision is not known any more", "needs")
-            return
-        screen = ApprovalScreen(
-            approval,
-            monotonic=self._host.now,
-            age_s=self._age,
-            facts=self._approval_facts(approval),
-        )
-        self.asking = (str(approval.id), screen)
-        try:
-            choice = await self._host.ask(screen)
-        finally:
-            self.asking = None
-        if choice is not None:
-            command = AnswerApproval(
-                approval_id=ApprovalId(target.approval_id),
-                allow=choice.allow,
-                option_id=choice.option_id,
-                reason=choice.reason,
-                digest=choice.digest,
-            )
-            await self._host.order(command, decided)
-
-    def _approval_facts(self, approval: ApprovalView) -> list[str]:
-        behind = self._host.mirror.queue_of(approval.session_id)
-        return [f"{behind} queued messages wait behind it"] if behind else []
-
-    def follow_approvals(self, changed: set[str]) -> None:
-        """The approval in an open dialog changed: show it, or say who was first."""
-        if self.asking is None or self.asking[0] not in changed:
-            return
-        key, screen = self.asking
-        approval = self._host.mirror.approvals.get(key)
-        if approval is None:
-            screen.go_dead("it is not known any more")
-        elif approval.state is ApprovalState.OPEN:
-            screen.show(approval)
-        else:
-            by = f" by {text.clean(approval.decided_by)}" if approval.decided_by else ""
-            screen.go_dead(f"{approval.state.value}{by}")
 
     # -- deliveries ----------------------------------------------------------
 

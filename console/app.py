@@ -12,7 +12,8 @@ from textual.command import Provider
 from textual.screen import ModalScreen, Screen
 
 from console import text
-from console.actions import Action, Level, actions_for, find_action
+from console.action import Action, Level
+from console.actions import actions_for, find_action
 from console.acts import Acts
 from console.command_line import find_session, parse_command
 from console.core_link import CoreLink
@@ -39,7 +40,7 @@ from console.views import build_views
 from console.widgets.event_log import EventLog
 from console.widgets.table import VirtualTable
 from console.widgets.transcript import TranscriptView
-from core.api.base import Command, R
+from core.api.base import Command, Query, R, V
 from core.api.port import Hermes
 
 T = TypeVar("T")
@@ -100,7 +101,6 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
             log=self.desk.event_log,
             transcript=self.desk.transcript,
             go=self.go,
-            ask=self._ask_core,
             lay_out=self.desk.lay_out,
             home=str(options.home),
             use_ascii=self.use_ascii,
@@ -143,6 +143,11 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
     def say(self, words: str, tone: str = "plain") -> None:
         """Show a line of result for a while."""
         self.redraw.say(words, tone)
+
+    def tell(self, command: Command[Any]) -> None:
+        """Send a command in the background, unless nothing may be changed here."""
+        if not self.options.read_only:
+            self.link.tell(command)
 
     def on_resize(self, event: events.Resize) -> None:
         """Another size."""
@@ -321,9 +326,8 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
         """To what a line is about."""
         self.navigator.view.opened_line(message.subject)
 
-    def on_transcript_view_top_reached(self, message: TranscriptView.TopReached) -> None:
+    def on_transcript_view_top_reached(self, _message: TranscriptView.TopReached) -> None:
         """Earlier entries are wanted."""
-        del message
         if isinstance(self.navigator.view, SessionDetailView):
             self.navigator.view.ask_earlier()
 
@@ -337,8 +341,9 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
         """Send a command; what the core says is shown."""
         return await self.link.order(command, words)
 
-    def _ask_core(self, *question: Any) -> None:
-        self.link.ask(*question)
+    async def question(self, query: Query[V]) -> V | None:
+        """Ask and wait; None after an error, which is shown."""
+        return await self.link.question(query)
 
     # -- palette -------------------------------------------------------------
 
@@ -353,15 +358,13 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
 
     # -- terminal ------------------------------------------------------------
 
-    def on_app_blur(self, event: events.AppBlur) -> None:
+    def on_app_blur(self, _event: events.AppBlur) -> None:
         """Nobody looks: redraw seldom, and remember where the operator stopped reading."""
-        del event
         self.redraw.is_blurred = True
         self._overview.left()
 
-    def on_app_focus(self, event: events.AppFocus) -> None:
+    def on_app_focus(self, _event: events.AppFocus) -> None:
         """Somebody looks again."""
-        del event
         self.redraw.is_blurred = False
         self._overview.came_back()
         self.redraw.flush()
@@ -391,7 +394,6 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
         """Why the core did not start."""
         return self.link.failure
 
-    def on_terminal_lost(self, message: TerminalLost) -> None:
+    def on_terminal_lost(self, _message: TerminalLost) -> None:
         """There is nothing to draw to: the view ends, the core only when told so."""
-        del message
         self.leaving.leave(stop=self.options.on_hangup == "stop")

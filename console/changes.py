@@ -10,6 +10,9 @@ class Changes:
         self.deliveries: set[str] = set()
         self.platforms: set[str] = set()
         self.mailboxes: set[str] = set()
+        self.tasks: set[str] = set()
+        self.has_agents = False
+        self.has_grants = False
         self.has_mail = False
         self.event_count = 0
         self.has_health = False
@@ -24,6 +27,9 @@ class Changes:
             or self.deliveries
             or self.platforms
             or self.mailboxes
+            or self.tasks
+            or self.has_agents
+            or self.has_grants
             or self.has_mail
             or self.event_count
             or self.has_health

@@ -7,7 +7,7 @@ from console.collecting import Collecting
 from console.feed import Feed, LineState
 from console.orders import Orders, error_words, fault_words
 from console.screens.base import Stage
-from core.api.base import Command, Query, R
+from core.api.base import Command, Query, R, V
 from core.api.errors import HermesError
 from core.api.port import Hermes
 
@@ -54,6 +54,7 @@ class CoreLink:
     ) -> None:
         self._host = host
         self._stage = stage
+        stage.ask = self.ask
         self._open_hermes = open_hermes
         self._health_period_s = health_period_s
         self._orders = Orders(host.say)
@@ -66,6 +67,11 @@ class CoreLink:
     def is_up(self) -> bool:
         """Whether commands can be sent."""
         return self.hermes is not None and self.feed is not None and self.feed.line.state is not LineState.RECONNECTING
+
+    @property
+    def last_error(self) -> HermesError | None:
+        """Why the last order was not carried out; None when it was."""
+        return self._orders.last_error
 
     def open(self) -> None:
         """Open it on a thread; what goes wrong is shown and the console stays."""
@@ -118,12 +124,26 @@ class CoreLink:
         """Send a command; what the core says is shown."""
         return await self._orders.order(self.hermes, command, words)
 
+    def tell(self, command: Command[Any]) -> None:
+        """Send a command in the background; what becomes of it is nobody's business here."""
+        if self.hermes is not None:
+            self._host.on_loop(self._orders.tell(self.hermes, command), "questions")
+
     def ask(self, query: Query[Any], then: Callable[[Any], None], failed: Callable[[str], None] | None = None) -> None:
         """Put a question in the background; an error is shown, or given to who asked."""
         if self.hermes is not None:
             self._host.on_loop(self._answer(self.hermes, query, then, failed or self._complain), "questions")
         elif failed is not None:
             failed("no connection to the core yet")
+
+    async def question(self, query: Query[V]) -> V | None:
+        """Ask and wait; None after an error, which is shown."""
+        found: list[V] = []
+        if self.hermes is None:
+            self._complain("no connection to the core yet")
+        else:
+            await self._answer(self.hermes, query, found.append, self._complain)
+        return found[0] if found else None
 
     def _complain(self, words: str) -> None:
         self._host.say(words, "failing")

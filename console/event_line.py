@@ -5,13 +5,12 @@ from typing import Any
 
 import msgspec
 
-from console.text import counted
+from console.text import clipped, counted
+from console.work_lines import WORK_WORDS
 from core.api import approvals, deliveries, mailboxes, platforms, sessions, system
 from core.api.base import Event, Record
 from core.api.mail import MailboxPurged, MailDied, MailRedriven
 from core.api.runs import RunOutcome
-
-_TEXT_LIMIT = 160
 
 
 class EventLine(msgspec.Struct, frozen=True, gc=False):
@@ -29,31 +28,27 @@ class EventLine(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-def _clip(text: str) -> str:
-    return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
-
-
 def _said(event: Any) -> tuple[str, str, str]:
     message = event.message
-    return "info", "message in", f"{message.sender}: {_clip(message.text)}"
+    return "info", "message in", f"{message.sender}: {clipped(message.text)}"
 
 
 def _refused(event: sessions.MessageRefused) -> tuple[str, str, str]:
-    return "warn", "message refused", f"{event.code}: {_clip(event.reason)}"
+    return "warn", "message refused", f"{event.code}: {clipped(event.reason)}"
 
 
 def _steered(event: sessions.MessageSteered) -> tuple[str, str, str]:
-    return "info", "message steered", f"{event.message.sender}: {_clip(event.message.text)}"
+    return "info", "message steered", f"{event.message.sender}: {clipped(event.message.text)}"
 
 
 def _dropped(event: sessions.MessageDropped) -> tuple[str, str, str]:
-    why = f" ({_clip(event.reason)})" if event.reason else ""
-    return "warn", "message dropped", f"{_clip(event.message.text)}{why}"
+    why = f" ({clipped(event.reason)})" if event.reason else ""
+    return "warn", "message dropped", f"{clipped(event.message.text)}{why}"
 
 
 def _opened(event: sessions.SessionOpened) -> tuple[str, str, str]:
     source = event.session.source
-    return "good", "session opened", f"{source.platform} {source.kind.value} {_clip(source.chat_name or source.chat)}"
+    return "good", "session opened", f"{source.platform} {source.kind.value} {clipped(source.chat_name or source.chat)}"
 
 
 def _run_started(event: sessions.RunStarted) -> tuple[str, str, str]:
@@ -67,7 +62,7 @@ def _run_started(event: sessions.RunStarted) -> tuple[str, str, str]:
 def outcome_words(outcome: RunOutcome) -> str:
     """How a run ended, in one line."""
     words = f"{outcome.stop.value.replace('_', ' ')} after {outcome.duration_s:.1f} s"
-    return f"{words}: {_clip(outcome.error)}" if outcome.error else words
+    return f"{words}: {clipped(outcome.error)}" if outcome.error else words
 
 
 def _run_ended(event: sessions.RunEnded) -> tuple[str, str, str]:
@@ -76,12 +71,12 @@ def _run_ended(event: sessions.RunEnded) -> tuple[str, str, str]:
 
 
 def _interrupted(event: sessions.SessionInterrupted) -> tuple[str, str, str]:
-    return "warn", "interrupt asked", _clip(event.reason) or "no reason given"
+    return "warn", "interrupt asked", clipped(event.reason) or "no reason given"
 
 
 def _reset(event: sessions.SessionReset) -> tuple[str, str, str]:
     dropped = f", {event.dropped} queued dropped" if event.dropped else ""
-    return "warn", "session reset", f"epoch {event.session.epoch}{dropped} {_clip(event.reason)}".rstrip()
+    return "warn", "session reset", f"epoch {event.session.epoch}{dropped} {clipped(event.reason)}".rstrip()
 
 
 def _active(event: sessions.SessionActive) -> tuple[str, str, str]:
@@ -89,39 +84,39 @@ def _active(event: sessions.SessionActive) -> tuple[str, str, str]:
 
 
 def _output(event: sessions.RunOutput) -> tuple[str, str, str]:
-    return "info", "run output", _clip(event.text)
+    return "info", "run output", clipped(event.text)
 
 
 def _entry(event: sessions.EntryAdded) -> tuple[str, str, str]:
     entry = event.entry
     if entry.tool is not None:
         level = "fail" if entry.tool.status.value == "failed" else "info"
-        return level, "tool " + entry.tool.status.value, _clip(entry.tool.title)
-    return "info", entry.kind.value, _clip(entry.text)
+        return level, "tool " + entry.tool.status.value, clipped(entry.tool.title)
+    return "info", entry.kind.value, clipped(entry.text)
 
 
 def _asked(event: approvals.ApprovalAsked) -> tuple[str, str, str]:
-    return "warn", "approval asked", _clip(event.approval.title)
+    return "warn", "approval asked", clipped(event.approval.title)
 
 
 def _decided(event: approvals.ApprovalDecided) -> tuple[str, str, str]:
     approval = event.approval
-    why = f" ({_clip(approval.reason)})" if approval.reason else ""
-    return "good", "approval " + approval.state.value, f"by {approval.decided_by}: {_clip(approval.title)}{why}"
+    why = f" ({clipped(approval.reason)})" if approval.reason else ""
+    return "good", "approval " + approval.state.value, f"by {approval.decided_by}: {clipped(approval.title)}{why}"
 
 
 def _expired(event: approvals.ApprovalExpired) -> tuple[str, str, str]:
-    return "warn", "approval expired", _clip(event.approval.title)
+    return "warn", "approval expired", clipped(event.approval.title)
 
 
 def _withdrawn(event: approvals.ApprovalWithdrawn) -> tuple[str, str, str]:
-    return "info", "approval withdrawn", _clip(event.approval.title)
+    return "info", "approval withdrawn", clipped(event.approval.title)
 
 
 def _delivery(level: str, kind: str) -> Callable[[Any], tuple[str, str, str]]:
     def words(event: Any) -> tuple[str, str, str]:
         delivery = event.delivery
-        detail = f": {_clip(delivery.error)}" if delivery.error else ""
+        detail = f": {clipped(delivery.error)}" if delivery.error else ""
         return level, kind, f"{delivery.platform} attempt {delivery.attempt}{detail}"
 
     return words
@@ -130,7 +125,7 @@ def _delivery(level: str, kind: str) -> Callable[[Any], tuple[str, str, str]]:
 def _platform(level: str, kind: str) -> Callable[[Any], tuple[str, str, str]]:
     def words(event: Any) -> tuple[str, str, str]:
         platform = event.platform
-        return level, kind, _clip(platform.last_error or platform.address or platform.kind)
+        return level, kind, clipped(platform.last_error or platform.address or platform.kind)
 
     return words
 
@@ -138,7 +133,7 @@ def _platform(level: str, kind: str) -> Callable[[Any], tuple[str, str, str]]:
 def _mailbox(level: str, kind: str) -> Callable[[Any], tuple[str, str, str]]:
     def words(event: Any) -> tuple[str, str, str]:
         view = event.mailbox
-        why = f": {_clip(view.paused_reason)}" if view.paused_reason else ""
+        why = f": {clipped(view.paused_reason)}" if view.paused_reason else ""
         return level, kind, f"{view.name}{why}"
 
     return words
@@ -146,19 +141,19 @@ def _mailbox(level: str, kind: str) -> Callable[[Any], tuple[str, str, str]]:
 
 def _purged(event: MailboxPurged) -> tuple[str, str, str]:
     what = counted(event.count, "dead letter" if event.dead else "message")
-    why = f" ({_clip(event.reason)})" if event.reason else ""
+    why = f" ({clipped(event.reason)})" if event.reason else ""
     return "warn", "mail dropped", f"{what} of {event.mailbox}{why}"
 
 
 def _redriven(event: MailRedriven) -> tuple[str, str, str]:
-    why = f" ({_clip(event.reason)})" if event.reason else ""
+    why = f" ({clipped(event.reason)})" if event.reason else ""
     where = f" to {event.target}" if event.target != event.mailbox else ""
     return "good", "mail sent again", f"{event.count} of {event.mailbox}{where}{why}"
 
 
 def _died(event: MailDied) -> tuple[str, str, str]:
     reason = event.mail.reason.value.replace("_", " ") if event.mail.reason else "dead"
-    return "fail", "mail dead", f"{event.count} in {event.mailbox}, {reason}: {_clip(event.mail.error)}"
+    return "fail", "mail dead", f"{event.count} in {event.mailbox}, {reason}: {clipped(event.mail.error)}"
 
 
 def _measured(event: mailboxes.MailboxesMeasured) -> tuple[str, str, str]:
@@ -171,15 +166,15 @@ def _core_started(event: system.CoreStarted) -> tuple[str, str, str]:
 
 
 def _shutdown(event: system.ShutdownStarted) -> tuple[str, str, str]:
-    return "warn", "shutdown started", _clip(event.reason) or "no reason given"
+    return "warn", "shutdown started", clipped(event.reason) or "no reason given"
 
 
 def _alarm(event: system.AlarmRaised) -> tuple[str, str, str]:
-    return "fail", "alarm", f"{event.what}: {_clip(event.error)}"
+    return "fail", "alarm", f"{event.what}: {clipped(event.error)}"
 
 
 def _unknown(event: system.UnknownEvent) -> tuple[str, str, str]:
-    return "info", event.name or "unknown event", _clip(event.body)
+    return "info", event.name or "unknown event", clipped(event.body)
 
 
 _WORDS: dict[type[Event], Callable[[Any], tuple[str, str, str]]] = {
@@ -220,6 +215,7 @@ _WORDS: dict[type[Event], Callable[[Any], tuple[str, str, str]]] = {
     system.ShutdownStarted: _shutdown,
     system.AlarmRaised: _alarm,
     system.UnknownEvent: _unknown,
+    **WORK_WORDS,
 }
 
 

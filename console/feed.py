@@ -9,7 +9,7 @@ import msgspec
 
 from console.mirror import Mirror
 from console.orders import error_words, fault_words
-from core.api.approvals import ListApprovals
+from core.api.approvals import ListApprovals, ListGrants
 from core.api.base import Query, Record, Seq, V
 from core.api.deliveries import ListDeliveries
 from core.api.errors import DeadlineExceeded, HermesError, Lagged, StoreError, Unavailable
@@ -19,6 +19,7 @@ from core.api.port import Hermes
 from core.api.profiles import ListProfiles
 from core.api.sessions import GetSession, ListSessions
 from core.api.system import GetHealth, ListEvents
+from core.api.tasks import ListTasks, TaskFilter
 from core.api.transcripts import ReadTranscript
 
 PAGE_ROWS = 2_000
@@ -146,6 +147,8 @@ class Feed:
         self._mirror.load_platforms(await self._query(ListPlatforms()))
         self._mirror.load_profiles(await self._query(ListProfiles()))
         self._mirror.load_approvals(await self._query(ListApprovals(limit=500)))
+        self._mirror.load_grants(await self._query(ListGrants()))
+        self._mirror.load_tasks(await self._query(ListTasks(only=TaskFilter(archived=None), limit=200)))
         self._mirror.load_deliveries(await self._query(ListDeliveries(limit=1000)))
         await self._load_mailboxes()
         self._mirror.load_events(await self._query(ListEvents(before=Seq(after + 1), limit=500)))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from console.work_glyphs import WORK_STATES, WorkState
 from core.api.approvals import ApprovalState
 from core.api.deliveries import DeliveryState
 from core.api.mail import MailState
@@ -103,6 +104,7 @@ _STATES: dict[type[StrEnum], dict[str, tuple[str, str, str, Tone]]] = {
         ApprovalState.DENIED: ("✗", "x", "denied", "quiet"),
         ApprovalState.EXPIRED: ("◌", "o", "expired", "failing"),
         ApprovalState.WITHDRAWN: ("·", "-", "withdrawn", "quiet"),
+        ApprovalState.ORPHANED: ("▲", "!", "orphaned", "needs"),
     },
     PlatformState: {
         PlatformState.CONNECTING: ("◌", "o", "connecting", "busy"),
@@ -132,10 +134,11 @@ _STATES: dict[type[StrEnum], dict[str, tuple[str, str, str, Tone]]] = {
         MailState.EXPIRED: ("■", "#", "expired", "failing"),
         MailState.DROPPED: ("·", "-", "dropped", "quiet"),
     },
+    **WORK_STATES,
 }
 
 
-Shown = SessionState | ApprovalState | PlatformState | DeliveryState | MailboxState | MailState
+Shown = SessionState | ApprovalState | PlatformState | DeliveryState | MailboxState | MailState | WorkState
 
 
 def badge(state: Shown, *, use_ascii: bool = False) -> Badge:

@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from console.exit_codes import Exit
-from console.shell import approvals, dead, deliveries, events, mailboxes, sessions, system
+from console.shell import agents, approvals, dead, deliveries, events, mailboxes, session_queue, sessions, system, tasks
 from console.shell.arguments import parsed
 from console.shell.call import Call, Streams, Verb, complain, operator
 from core.api.codec import encode
@@ -24,7 +24,7 @@ from core.api.system import ConfigView, HealthView
 
 VERBS: dict[tuple[str, str], Verb] = {
     (verb.noun, verb.verb): verb
-    for noun in (sessions, approvals, deliveries, mailboxes, dead, events, system)
+    for noun in (sessions, session_queue, approvals, tasks, agents, deliveries, mailboxes, dead, events, system)
     for verb in noun.VERBS
 }
 

@@ -2,16 +2,31 @@
 
 from collections.abc import Callable
 
-from console.actions import Action, actions_for
+from console.action import Action
+from console.actions import actions_for
 from console.keymap import Keymap
 from console.widgets.status_bar import Hint
 
 # What an operator looks for in a place, before everything else in the order of the registry.
 _FIRST: dict[str, tuple[str, ...]] = {
-    "overview": ("nav.open", "approval.answer", "session.open"),
+    "overview": ("nav.open", "approval.answer", "approval.reask", "session.open"),
     "sessions": ("nav.open", "approval.answer", "session.inject", "session.interrupt", "session.open", "view.idle"),
-    "session": ("approval.answer", "session.inject", "session.interrupt", "message.drop", "session.reset", "nav.back"),
-    "approvals": ("approval.answer", "nav.open"),
+    "session": (
+        "approval.answer",
+        "session.inject",
+        "session.interrupt",
+        "message.move",
+        "message.mode",
+        "message.drop",
+        "session.reset",
+        "nav.back",
+    ),
+    "approvals": ("approval.answer", "approval.deny_all", "approval.reask", "nav.open"),
+    "grants": ("grant.revoke", "nav.open", "nav.back"),
+    "tasks": ("nav.open", "approval.answer", "task.start", "task.cancel", "task.retry", "task.archive"),
+    "task": ("approval.answer", "task.input", "task.cancel", "task.retry", "task.session", "nav.back"),
+    "agents": ("nav.open", "agent.pause", "agent.limit", "agent.create", "agent.update", "agent.reset"),
+    "agent": ("agent.pause", "agent.limit", "agent.update", "agent.sync", "agent.reset", "nav.back"),
     "deliveries": ("delivery.retry", "delivery.drop", "nav.open"),
     "mailboxes": ("nav.open", "view.dead", "mailbox.pause", "mail.redrive", "mail.purge"),
     "mailbox": ("nav.open", "mail.redrive", "mail.purge", "mailbox.pause", "nav.back"),
@@ -26,6 +41,8 @@ _SHORT = {
     "session.interrupt": "interrupt",
     "session.reset": "reset",
     "message.drop": "drop",
+    "message.move": "move",
+    "message.mode": "mode",
     "delivery.retry": "retry",
     "delivery.drop": "drop",
     "view.pause": "pause",
@@ -38,6 +55,20 @@ _SHORT = {
     "mail.post": "post",
     "nav.open": "open",
     "view.idle": "idle",
+    "approval.deny_all": "deny marked",
+    "grant.revoke": "revoke",
+    "task.start": "new",
+    "task.input": "say",
+    "task.cancel": "cancel",
+    "task.retry": "retry",
+    "task.archive": "archive",
+    "task.session": "session",
+    "agent.pause": "pause/go on",
+    "agent.limit": "limit",
+    "agent.create": "new",
+    "agent.update": "change",
+    "agent.sync": "reread file",
+    "agent.reset": "drop runners",
 }
 
 

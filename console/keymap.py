@@ -5,7 +5,8 @@ from difflib import get_close_matches
 
 import msgspec
 
-from console.actions import ACTIONS, Action
+from console.action import Action
+from console.actions import ACTIONS
 
 _NAMES = {
     ":": "colon",

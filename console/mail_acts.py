@@ -5,20 +5,20 @@ The dialogs are loaded where they are shown: the first frame need not wait for t
 
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from textual.screen import ModalScreen
 
 from console import mail_receipts as receipts
 from console import text
-from console.actions import Action
+from console.action import Action
 from console.mail_scopes import MailScope
 from console.mailbox_rows import depth_of
 from console.mailbox_words import standing
 from console.mirror import Mirror
-from console.screens.base import Target
-from core.api.base import Command, MailboxName, Mark, R
+from console.target import Target
+from core.api.base import Command, MailboxName, Mark, Query, R, V
 from core.api.mail import BulkReceipt, PostMail, PurgeMailbox, RedriveMail
 from core.api.mailboxes import (
     CreateMailbox,
@@ -56,8 +56,16 @@ class MailHost(Protocol):
         """Send a command; the receipt is shown in words, an error as the core said it. None after an error."""
         ...
 
+    async def question(self, query: Query[V]) -> V | None:
+        """Ask the core and wait; None after an error, which is shown."""
+        ...
+
     def say(self, words: str, tone: str = "plain") -> None:
         """Show a line."""
+        ...
+
+    def tell(self, command: Command[Any]) -> None:
+        """Send a command in the background and show nothing of it; not where nothing may be changed."""
         ...
 
 

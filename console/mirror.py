@@ -13,16 +13,20 @@ from console.changes import Changes
 from console.event_line import EventLine, event_line
 from console.mailbox_rows import HANDLED, MailboxRows
 from console.session_index import SessionIndex, since
+from console.view_events import OF_APPROVALS, OF_SESSIONS, ONLY_LISTED
 from console.watched import WatchedSession
-from core.api import approvals, deliveries, mailboxes, platforms, profiles, sessions, system
+from console.work_rows import HANDLED as WORK_HANDLED
+from console.work_rows import WorkRows
+from core.api import approvals, deliveries, mailboxes, platforms, sessions, system
 from core.api.approvals import ApprovalState, ApprovalView
 from core.api.base import Event, Mark, Record, Seq, SessionId
 from core.api.deliveries import DeliveryState, DeliveryView
 from core.api.platforms import PlatformView
-from core.api.profiles import ProfileView
+from core.api.profiles import ProfileList, ProfileView
 from core.api.runs import Stop
 from core.api.sessions import SessionState, SessionView
 from core.api.system import HealthView
+from core.api.tasks import TaskPage
 
 EVENT_LIMIT = 100_000
 _DECIDED_LIMIT = 500
@@ -40,7 +44,7 @@ class Mirror:
         self.deliveries: dict[str, DeliveryView] = {}
         self.platforms: dict[str, PlatformView] = {}
         self.mail = MailboxRows()
-        self.profiles: dict[str, ProfileView] = {}
+        self.work = WorkRows()
         self.events: deque[EventLine] = deque(maxlen=EVENT_LIMIT)
         self.health: HealthView | None = None
         self.seq = Seq(0)
@@ -82,15 +86,27 @@ class Mirror:
         self.index = SessionIndex()
         self.approvals, self.deliveries, self.platforms = {}, {}, {}
         self._gone, self._asked = {}, {}
-        self.mail = MailboxRows()
+        self.mail, self.work = MailboxRows(), WorkRows()
         self.seq = Seq(0)
         self.session_total = 0
         self._changes.is_whole = True
 
-    def load_profiles(self, view: profiles.ProfileList) -> None:
+    @property
+    def profiles(self) -> dict[str, ProfileView]:
+        """Agents by name."""
+        return self.work.profiles
+
+    def load_profiles(self, view: ProfileList) -> None:
         """All agents."""
-        self.profiles = {str(profile.name): profile for profile in view.profiles}
-        self._changes.has_health = True
+        self.work.load_profiles(view, self._changes)
+
+    def load_tasks(self, page: TaskPage) -> None:
+        """The newest tasks."""
+        self.work.load_tasks(page, self._changes)
+
+    def load_grants(self, view: approvals.GrantList) -> None:
+        """Standing permissions and remembered refusals."""
+        self.work.load_grants(view, self._changes)
 
     def load_platforms(self, view: platforms.PlatformList) -> None:
         """All connections; one that is not named any more is gone."""
@@ -155,7 +171,7 @@ class Mirror:
         apply_event = self._apply_event.get(type(record.event))
         if apply_event is not None:
             apply_event(record.event)
-        elif (names := self.mail.apply(record)) is not None:
+        elif not self.work.apply(record, self._changes) and (names := self.mail.apply(record)) is not None:
             self._note_mail(names)
         if self.watched is not None and self.watched.apply(record):
             self._changes.has_watched = True
@@ -338,22 +354,9 @@ class Mirror:
             """Shown as a line of the journal, or by the session that is watched."""
 
         return {
-            sessions.SessionOpened: session,
-            sessions.MessageQueued: session,
-            sessions.MessageRefused: only_listed,
-            sessions.MessageSteered: session,
-            sessions.MessageDropped: session,
-            sessions.RunStarted: session,
-            sessions.SessionActive: session,
-            sessions.RunOutput: only_listed,
-            sessions.EntryAdded: session,
-            sessions.RunEnded: session,
-            sessions.SessionInterrupted: session,
-            sessions.SessionReset: session,
-            approvals.ApprovalAsked: approval,
-            approvals.ApprovalDecided: approval,
-            approvals.ApprovalExpired: approval,
-            approvals.ApprovalWithdrawn: approval,
+            **dict.fromkeys(OF_SESSIONS, session),
+            **dict.fromkeys(OF_APPROVALS, approval),
+            **dict.fromkeys(ONLY_LISTED, only_listed),
             deliveries.DeliveryQueued: delivery,
             deliveries.DeliverySent: lambda event: self._end_delivery(event.delivery),
             deliveries.DeliveryRetrying: delivery,
@@ -364,7 +367,6 @@ class Mirror:
             platforms.PlatformActive: platform,
             system.CoreStarted: self._core_started,
             system.ShutdownStarted: self._shutdown_started,
-            system.AlarmRaised: only_listed,
             system.UnknownEvent: self._unknown_event,
         }
 
@@ -382,7 +384,7 @@ class Mirror:
 
     def handled_events(self) -> frozenset[type[Event]]:
         """The events that change rows or are listed on purpose."""
-        return frozenset(self._apply_event) | HANDLED
+        return frozenset(self._apply_event) | HANDLED | WORK_HANDLED
 
     def busy_sessions(self) -> list[SessionView]:
         """Sessions with a run that goes on, the longest first."""

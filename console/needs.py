@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable
 
-import msgspec
-
 from console import text
 from console.mailbox_words import unexplained
 from console.mirror import Mirror
+from console.need import Need
 from console.session_words import is_quiet, silent_s
+from console.work_needs import agent_needs, orphan_needs, task_needs
 from core.api.approvals import ApprovalView
 from core.api.mailboxes import MailboxView
 from core.api.platforms import PlatformState
-from core.api.runs import Phase
+from core.api.runs import ActionKind, Phase
 from core.api.sessions import SessionState, SessionView
 
 _SINGLE_LIMIT = 4
@@ -19,26 +19,8 @@ _APPROVAL_LIMIT = 40
 _SCAN_LIMIT = 500
 _STOPPING_LIMIT_S = 10.0
 _SOON_S = 600.0
+_SHOWN_WITHIN_S = 10.0
 _OUTBOX = "outbox."
-
-
-class Need(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to look at.
-
-    id: unique, the same for as long as the cause is. place, argument: where Enter leads.
-    tone: needs or failing. subject: session, platform or part. age_s: since when; None when
-    nobody knows. key: what settles it.
-    """
-
-    id: str
-    kind: str
-    tone: str
-    subject: str
-    text: str
-    place: str
-    argument: str = ""
-    age_s: float | None = None
-    key: str = "enter"
 
 
 def needs(mirror: Mirror, now: float) -> list[Need]:
@@ -47,9 +29,12 @@ def needs(mirror: Mirror, now: float) -> list[Need]:
         *_problems(mirror),
         *_platforms(mirror, now),
         *_approvals(mirror, now),
+        *orphan_needs(mirror, now),
+        *agent_needs(mirror, now),
         *_waiting(mirror, now),
         *_stuck(mirror, now),
         *_failed(mirror, now),
+        *task_needs(mirror, now),
         *_dead(mirror, now),
         *_mail(mirror, now),
     ]
@@ -94,14 +79,18 @@ def approval_words(mirror: Mirror, approval: ApprovalView, now: float) -> str:
 def _approvals(mirror: Mirror, now: float) -> Iterable[Need]:
     waiting = mirror.open_approvals
     for approval in waiting[:_APPROVAL_LIMIT]:
+        words = approval_words(mirror, approval, now)
+        # A surface that is there says so within a moment; after that nobody but this page shows it.
+        is_unseen = not approval.surfaces and mirror.age_s(approval.asked, now) > _SHOWN_WITHIN_S
+        is_question = approval.action_kind is ActionKind.QUESTION
         yield Need(
             id=f"approval:{approval.id}",
             place="approvals",
             argument=approval.id,
-            kind="approve",
-            tone="needs",
+            kind="unseen" if is_unseen else "question" if is_question else "approve",
+            tone="failing" if is_unseen else "needs",
             subject=approval.session_id,
-            text=approval_words(mirror, approval, now),
+            text=f"no surface shows it: {words}" if is_unseen else words,
             age_s=mirror.age_s(approval.asked, now),
             key="A",
         )
@@ -156,6 +145,8 @@ def _stuck(mirror: Mirror, now: float) -> Iterable[Need]:
 def _failed(mirror: Mirror, now: float) -> Iterable[Need]:
     causes: dict[str, list[SessionView]] = {}
     for view in _views(mirror, SessionState.FAILED):
+        if view.is_archived:
+            continue
         outcome = view.last_outcome
         cause = text.clean(outcome.error or outcome.code or outcome.stop.value) if outcome else "unknown"
         causes.setdefault(cause, []).append(view)

@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 from rich.text import Text
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from console.actions import Action
+from console.action import Action
 from console.text import clean
 
 _SESSION_LIMIT = 8

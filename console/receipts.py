@@ -1,9 +1,8 @@
 """The core's answers in words and their tone: what is so now, not what was wished (pure)."""
 
 from console import text
-from core.api.approvals import ApprovalView
 from core.api.deliveries import DeliveryView
-from core.api.sessions import DropReceipt, InterruptReceipt, ResetReceipt, SendReceipt
+from core.api.sessions import DropReceipt, InterruptReceipt, Outcome, ResetReceipt, SendReceipt
 from core.api.system import ShutdownReceipt
 
 
@@ -18,7 +17,19 @@ def sent(receipt: SendReceipt) -> tuple[str, str]:
     changed = ""
     if receipt.mode is not receipt.effective_mode:
         changed = f" ({receipt.mode.value} became {receipt.effective_mode.value}: {text.clean(receipt.mode_reason)})"
-    return f"stored: {receipt.effective_mode.value}, {_place(receipt.position)}{changed}", "well"
+    return f"{_OUTCOMES[receipt.outcome]}: {receipt.effective_mode.value}{_waits(receipt)}{changed}", "well"
+
+
+_OUTCOMES = {
+    Outcome.DIRECT: "taken up at once",
+    Outcome.QUEUED: "stored",
+    Outcome.INTERRUPTED: "the run was told to stop",
+    Outcome.RESTARTED: "begun again",
+}
+
+
+def _waits(receipt: SendReceipt) -> str:
+    return "" if receipt.outcome is Outcome.DIRECT else f", {_place(receipt.position)}"
 
 
 def interrupted(receipt: InterruptReceipt) -> tuple[str, str]:
@@ -40,14 +51,6 @@ def was_reset(receipt: ResetReceipt) -> tuple[str, str]:
 def dropped(receipt: DropReceipt) -> tuple[str, str]:
     """Which message went."""
     return f"dropped: message {receipt.message_id}", "well"
-
-
-def decided(view: ApprovalView) -> tuple[str, str]:
-    """What was decided, and whether the agent knows."""
-    told = {"sent": "the agent was told", "refused_late": "but the agent did not listen any more"}
-    words = told.get(view.delivery, f"telling the agent: {view.delivery or 'on its way'}")
-    tone = "well" if view.delivery == "sent" else "needs"
-    return f"{view.state.value}: {text.clean(view.title)}; {words}", tone
 
 
 def delivery_words(view: DeliveryView) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from textual.app import App
 from textual.geometry import Size
 
-from console.actions import Action
+from console.action import Action
 from console.acts import Acts
 from console.changes import Changes
 from console.core_link import CoreLink
@@ -90,7 +90,7 @@ class Redraw:
             return
         began = time.perf_counter()
         changes = mirror.take_changes()
-        host.acts.follow_approvals(changes.approvals)
+        host.acts.approvals.follow(changes.approvals)
         if self.paused is not None:
             self.paused += len(changes.sessions) + changes.event_count
         else:
@@ -100,6 +100,8 @@ class Redraw:
 
     def second(self) -> None:
         """Ages are another, rates are counted, the first frame of the next start is kept."""
+        if not self.is_blurred:
+            self._host.acts.approvals.note_shown(self._host.navigator.place)
         host, now = self._host, self._now()
         self._second_at = now
         self._seconds += 1

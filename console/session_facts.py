@@ -1,19 +1,40 @@
 """All facts of a session as label, value and tone, each with its age (pure)."""
 
-from collections.abc import Callable
-
 from console import text
 from console.event_line import outcome_words
 from console.glyphs import badge
-from console.session_words import doing, is_quiet, run_words, silent_s
+from console.session_runtime import (
+    Fact,
+    alarms,
+    asks_words,
+    lease_facts,
+    lease_words,
+    memory_facts,
+    meter,
+    runner_facts,
+    runner_words,
+    usage_words,
+)
+from console.session_words import Age, doing, is_quiet, run_words, silent_s
 from core.api.approvals import ApprovalView
 from core.api.base import Mark
 from core.api.deliveries import DeliveryView
-from core.api.runs import RunOutcome, RunView, Usage
+from core.api.runs import RunOutcome, RunView
 from core.api.sessions import MessageView, SessionView
 
-Fact = tuple[str, str, str]
-Age = Callable[[Mark], float]
+__all__ = [
+    "Age",
+    "Fact",
+    "all_facts",
+    "approval_facts",
+    "delivery_facts",
+    "disagreement",
+    "message_facts",
+    "message_words",
+    "peek",
+    "queue_words",
+    "usage_words",
+]
 
 
 def _ago(mark: Mark | None, age: Age) -> str:
@@ -22,14 +43,6 @@ def _ago(mark: Mark | None, age: Age) -> str:
 
 def _exact(mark: Mark | None, age: Age) -> str:
     return "never" if mark is None else f"{text.age(age(mark))} ago   {text.stamp(mark.at)}"
-
-
-def usage_words(usage: Usage) -> str:
-    """Tokens and cost in one line."""
-    words = f"in {text.short_count(usage.input_tokens)}   out {text.short_count(usage.output_tokens)}"
-    if usage.context_limit:
-        words += f"   context {text.short_count(usage.context_tokens)}/{text.short_count(usage.context_limit)}"
-    return f"{words}   ${usage.cost_usd:.4f}" if usage.cost_usd else words
 
 
 def disagreement(view: SessionView) -> str:
@@ -45,6 +58,7 @@ def peek(view: SessionView, approval: ApprovalView | None, age: Age, *, use_asci
     sign = badge(view.state, use_ascii=use_ascii)
     facts: list[Fact] = [(f"-- {text.clean(view.id)}", "", "")]
     facts.append(("state", f"{sign.text}   {doing(view, approval, age)}", sign.tone))
+    facts += [("look", words, tone) for words, tone in alarms(view, age)]
     if wrong := disagreement(view):
         facts.append(("disagree", wrong, "failing"))
     if view.run is not None and is_quiet(view.run, age):
@@ -64,6 +78,9 @@ def peek(view: SessionView, approval: ApprovalView | None, age: Age, *, use_asci
         ended = f"{text.clean(outcome_words(outcome))}, {_ago(outcome.ended, age)}"
         facts.append(("last run", ended, "plain" if outcome.answered else "failing"))
     facts += [
+        ("context", *meter(view, use_ascii=use_ascii)),
+        ("runner", *runner_words(view.runner, use_ascii=use_ascii)),
+        ("lease", *lease_words(view, age)),
         ("agent", text.clean(view.agent), "plain"),
         ("platform", f"{text.clean(view.source.platform)} {view.source.kind.value}", "plain"),
         ("transcript", f"{text.count(view.entry_count)} entries, epoch {view.epoch}", "plain"),
@@ -90,7 +107,9 @@ def _run_facts(run: RunView, age: Age) -> list[Fact]:
     total = text.age(run.total_limit_s) if run.total_limit_s else "none"
     facts: list[Fact] = [
         (f"-- run {text.clean(run.id)}", "", ""),
-        ("phase", run_words(run, age), "busy"),
+        ("phase", run.phase.value.replace("_", " "), "plain"),
+        ("does", run_words(run, age), "busy"),
+        ("held by", text.clean(run.waits_for) or "nothing", "needs" if run.waits_for else "plain"),
         ("in phase", _exact(run.phase_since, age), "plain"),
         ("started", f"{_exact(run.started, age)}   limit {total}", "plain"),
         ("attempt", str(run.attempt), "plain"),
@@ -101,11 +120,18 @@ def _run_facts(run: RunView, age: Age) -> list[Fact]:
         ("interrupt", "not asked" if run.interrupt_asked is None else _exact(run.interrupt_asked, age), "plain"),
         ("retry", retry, "plain" if run.retry is None else "needs"),
         ("answers", ", ".join(text.clean(item) for item in run.message_ids) or "nothing", "plain"),
+        ("task", text.clean(run.task_id or "") or "none", "plain"),
+        ("model", text.clean(run.model) or "the agent's own", "plain"),
+        ("mode", _run_mode(run), "plain" if run.asks else "failing"),
         ("usage", usage_words(run.usage), "plain"),
     ]
     for place, step in enumerate(run.plan):
         facts.append(("plan" if not place else "", f"[{step.status}] {text.clean(step.text)}", "plain"))
     return facts
+
+
+def _run_mode(run: RunView) -> str:
+    return (text.clean(run.mode) or "its only one") if run.asks else asks_words(run.mode)
 
 
 def _outcome_facts(outcome: RunOutcome, age: Age) -> list[Fact]:
@@ -148,11 +174,18 @@ def all_facts(view: SessionView, age: Age, *, use_ascii: bool) -> list[Fact]:
         ("unsent", f"{view.unsent} answers on their way", "needs" if view.unsent else "plain"),
         ("transcript", f"{text.count(view.entry_count)} entries", "plain"),
         ("tokens", f"in {text.count(view.input_tokens)}   out {text.count(view.output_tokens)}", "plain"),
-        ("epoch", f"{view.epoch}", "plain"),
+        ("epoch", _epoch(view), "plain"),
+        ("archived", "yes: the next message begins a new epoch" if view.is_archived else "no", _archived_tone(view)),
+        ("whose", text.clean(view.user) or "nobody's in particular", "plain"),
         ("version", f"{view.version} of start {view.boot}", "plain"),
     ]
     if wrong := disagreement(view):
         facts.append(("disagree", wrong, "failing"))
+    facts += [
+        *runner_facts(view.runner, age, use_ascii=use_ascii),
+        *lease_facts(view, age),
+        *memory_facts(view, use_ascii=use_ascii),
+    ]
     if view.run is not None:
         facts += _run_facts(view.run, age)
     else:
@@ -160,6 +193,15 @@ def all_facts(view: SessionView, age: Age, *, use_ascii: bool) -> list[Fact]:
     if view.last_outcome is not None:
         facts += _outcome_facts(view.last_outcome, age)
     return facts
+
+
+def _epoch(view: SessionView) -> str:
+    newer = view.last_epoch is not None and view.last_epoch != view.epoch
+    return f"{view.epoch}   taken up again; the newest is {view.last_epoch}" if newer else f"{view.epoch}"
+
+
+def _archived_tone(view: SessionView) -> str:
+    return "needs" if view.is_archived else "plain"
 
 
 def message_words(message: MessageView, age: Age) -> str:
@@ -171,28 +213,84 @@ def message_words(message: MessageView, age: Age) -> str:
     return f"{message.state.value} {text.age(age(message.received))}, {mode}{steps}"
 
 
+def message_facts(message: MessageView, age: Age, *, place: str) -> list[Fact]:
+    """All of a message that is not answered yet. place: in the queue, in words."""
+    differs = message.mode is not message.effective_mode
+    done = message.effective_mode.value if not differs else f"{message.effective_mode.value}, not {message.mode.value}"
+    why = text.clean(message.mode_reason) or ("the core does not say" if differs else "as it was asked")
+    facts: list[Fact] = [
+        (f"-- message {text.clean(message.id)}", "", ""),
+        ("place", place, "plain"),
+        ("asked as", message.mode.value, "plain"),
+        ("taken as", done, "needs" if differs else "plain"),
+        ("because", why, "plain"),
+        ("from", f"{text.clean(message.sender)} as {message.voice.value}", "plain"),
+        ("came", _exact(message.received, age), "plain"),
+        ("task", text.clean(message.task_id or "") or "none", "plain"),
+    ]
+    if message.run_id:
+        facts.append(("run", f"{text.clean(message.run_id)}, {message.state.value}", "plain"))
+    if message.attempt:
+        facts.append(("attempt", str(message.attempt + 1), "needs"))
+    if message.due is not None:
+        left_s = -age(message.due)
+        facts.append(("collects", f"for {text.age(left_s)} more" if left_s > 0 else "no longer", "plain"))
+    if message.model:
+        facts.append(("model", text.clean(message.model), "plain"))
+    facts.append(("says", text.clean(message.text, keep_newlines=True), "strong"))
+    return facts
+
+
 def approval_facts(approval: ApprovalView, age: Age, *, behind: int) -> list[Fact]:
     """All of an approval: what is asked in full, by whom, and what became of it."""
     facts: list[Fact] = [
         (f"-- {text.clean(approval.title)}", "", ""),
+        *((("warning", text.clean(item), "failing")) for item in approval.warnings),
         ("asks", text.reveal(approval.detail) or "nothing more", "strong"),
-        ("kind", approval.kind.value, "plain"),
-        ("asked by", f"{text.clean(approval.agent)}, run {text.clean(approval.run_id)}", "plain"),
+        *([("where", text.clean(approval.cwd), "plain")] if approval.cwd else []),
+        ("kind", f"{approval.action_kind.value}, {approval.kind.value}", "plain"),
+        ("asked by", _asker(approval), "plain"),
+        ("because", text.clean(approval.why_asked) or "the agent asks", "plain"),
         ("session", text.clean(approval.session_id), "plain"),
         ("asked", _exact(approval.asked, age), "plain"),
         ("deadline", _deadline(approval, age), "plain"),
-        ("behind it", f"{behind} queued messages" if behind else "nothing", "needs" if behind else "plain"),
+        ("behind it", text.counted(behind, "queued message") if behind else "nothing", "needs" if behind else "plain"),
         ("answers", ", ".join(text.clean(option.label) for option in approval.options) or "yes or no", "plain"),
         ("digest", approval.digest, "plain"),
+        ("shown on", _surfaces(approval, age), "plain" if approval.surfaces else "failing"),
+        *([("asked before", f"{approval.replaces}, orphaned by a restart", "plain")] if approval.replaces else []),
+        *([("asked again", str(approval.replaced_by), "plain")] if approval.replaced_by else []),
     ]
     if approval.decided is not None:
         facts += [
-            ("decided", f"{approval.state.value} by {text.clean(approval.decided_by)}", "strong"),
+            ("decided", _decision(approval), "strong"),
             ("", _exact(approval.decided, age), "plain"),
             ("reason", text.clean(approval.reason) or "none given", "plain"),
             ("told agent", approval.delivery or "not yet", "plain"),
+            *([("answer", text.clean(approval.answer), "plain")] if approval.answer else []),
+            *([("result", text.clean(approval.result), "plain")] if approval.result else []),
         ]
     return facts
+
+
+def _asker(approval: ApprovalView) -> str:
+    chain = " > ".join(map(text.clean, (approval.agent, *approval.chain)))
+    wanted = f", for {text.clean(approval.requester)}" if approval.requester else ""
+    return f"{chain}, run {text.clean(approval.run_id)}, runner {approval.generation}{wanted}"
+
+
+def _surfaces(approval: ApprovalView, age: Age) -> str:
+    shown = [
+        f"{text.clean(item.name)}{f' seen {text.age(age(item.seen))} ago' if item.seen else ''}"
+        for item in approval.surfaces
+    ]
+    return ", ".join(shown) or "no surface shows it"
+
+
+def _decision(approval: ApprovalView) -> str:
+    why = f" ({approval.ended.value})" if approval.ended else ""
+    reach = f", for this {approval.scope.value}" if approval.scope.value != "once" else ""
+    return f"{approval.state.value}{why} by {text.clean(approval.decided_by)}{reach}"
 
 
 def _deadline(approval: ApprovalView, age: Age) -> str:

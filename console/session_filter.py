@@ -2,7 +2,8 @@
 
 A word matches anywhere in id, agent, platform, people's names, title and state. `key:value` and
 `key!=value` look at one field, several values with a comma; `age`, `wait`, `queue` and `unsent` compare
-with < and >. A minus before a word or a term turns it round. All terms must hold.
+with < and >. The word `archived` leaves only those that were put away, which are hidden otherwise. A minus before a
+word or a term turns it round. All terms must hold.
 """
 
 import re
@@ -18,7 +19,7 @@ _SPAN = re.compile(r"^(?P<number>\d+(?:\.\d+)?)(?P<unit>[smhd]?)$")
 
 FIELDS = ("state", "agent", "platform", "kind", "id", "who", "phase")
 NUMBERS = ("age", "wait", "queue", "unsent")
-
+ARCHIVED = "archived"
 
 Test = Callable[[SessionView], bool]
 AgeTest = Callable[[float, float], bool]
@@ -30,6 +31,7 @@ class SessionFilter(msgspec.Struct, frozen=True):
 
     states: the only states that can match, None for all; a hint that saves looking at the
     rest. words and without: lower case. error: "" or one line; then nothing is filtered out.
+    is_of_archived: whether sessions are looked for that were put away.
     """
 
     text: str = ""
@@ -39,6 +41,7 @@ class SessionFilter(msgspec.Struct, frozen=True):
     tests: tuple[Test, ...] = ()
     age_tests: tuple[AgeTest, ...] = ()
     error: str = ""
+    is_of_archived: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -83,6 +86,14 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 }
 
 
+def _is_archived(view: SessionView) -> bool:
+    return view.is_archived
+
+
+def _is_open(view: SessionView) -> bool:
+    return not view.is_archived
+
+
 def _equal(value: float, limit: float) -> bool:
     return value == limit
 
@@ -109,10 +120,15 @@ def parse_filter(text: str, *, states: tuple[str, ...]) -> SessionFilter:
     without: list[str] = []
     tests: list[Test] = []
     only: frozenset[str] | None = None
+    is_of_archived = False
     age_tests: list[AgeTest] = []
     for raw in text.lower().split():
         is_negated = raw.startswith("-") and len(raw) > 1
         term = raw[1:] if is_negated else raw
+        if term == ARCHIVED:
+            is_of_archived = is_of_archived or not is_negated
+            tests.append(_is_open if is_negated else _is_archived)
+            continue
         match = _TERM.match(term)
         if match is None or match["key"] not in FIELDS + NUMBERS:
             if match is not None and match["key"].isalpha() and match["op"] != ":":
@@ -150,4 +166,5 @@ def parse_filter(text: str, *, states: tuple[str, ...]) -> SessionFilter:
         without=tuple(without),
         tests=tuple(tests),
         age_tests=tuple(age_tests),
+        is_of_archived=is_of_archived,
     )

@@ -40,7 +40,7 @@ def haystack(view: SessionView) -> str:
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """What a list asks for. hides_idle: leaves idle ones out unless the filter names them."""
+    """What a list asks for. hides_idle: leaves idle and archived ones out unless the filter names them."""
 
     filter: SessionFilter = SessionFilter()
     sort: str = "attention"
@@ -67,6 +67,7 @@ class SessionIndex:
         self._by_state: dict[str, set[str]] = {state: set() for state in STATES}
         self._order: SessionOrder | None = None
         self._passed: _Passed | None = None
+        self._archived: set[str] = set()
 
     def put(self, view: SessionView) -> None:
         """Take a row in, new or changed."""
@@ -76,6 +77,7 @@ class SessionIndex:
             if before is not None:
                 self._by_state[before.state.value].discard(row_id)
             self._by_state[view.state.value].add(row_id)
+        (self._archived.add if view.is_archived else self._archived.discard)(row_id)
         self._views[row_id] = view
         self._since[row_id] = since(view).at
         if before is None or _texts_differ(before, view):
@@ -88,6 +90,11 @@ class SessionIndex:
     def counts(self) -> dict[str, int]:
         """How many sessions are in each state."""
         return {state: len(ids) for state, ids in self._by_state.items()}
+
+    @property
+    def archived_count(self) -> int:
+        """How many were put away."""
+        return len(self._archived)
 
     def ids_in(self, state: SessionState) -> frozenset[str]:
         """The sessions of one state."""
@@ -105,12 +112,14 @@ class SessionIndex:
         """
         ids = self._ordered(selection.sort, self._states(selection))
         ids = self._with_words(selection.filter, ids)
+        if self._archived and selection.hides_idle and not selection.filter.is_of_archived:
+            ids = [row_id for row_id in ids if row_id not in self._archived]
         ids = self._tested(selection.filter, ids, ages)
         return ids[::-1] if selection.is_reversed else ids
 
     def _states(self, selection: Selection) -> frozenset[str] | None:
         states = selection.filter.states
-        if states is None and selection.hides_idle:
+        if states is None and selection.hides_idle and not selection.filter.is_of_archived:
             states = frozenset(STATES) - {SessionState.IDLE.value}
         return None if states is None or len(states) == len(STATES) else states
 

@@ -279,3 +279,8 @@ def redact(text: str) -> str:
     for pattern in _SECRETS:
         text = pattern.sub(r"\1***", text)
     return text
+
+
+def clipped(words: str, limit: int = 160) -> str:
+    """At most so many letters, with a sign where some are left out."""
+    return words if len(words) <= limit else words[: limit - 1] + "…"

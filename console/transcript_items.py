@@ -7,6 +7,7 @@ from console.watched import WatchedSession
 from console.widgets.transcript_body import TranscriptItem
 from core.api.approvals import ApprovalView
 from core.api.base import Mark
+from core.api.runs import ActionKind
 from core.api.sessions import MessageState, MessageView
 from core.api.transcripts import EntryKind, EntryView
 
@@ -20,13 +21,16 @@ _TONES = {
     EntryKind.TOOL: "quiet",
     EntryKind.APPROVAL: "quiet",
     EntryKind.SYSTEM: "quiet",
+    EntryKind.SUMMARY: "accent",
 }
 _NAMES = {
     EntryKind.THOUGHT: "thinks",
     EntryKind.TOOL: "tool",
     EntryKind.APPROVAL: "decided",
     EntryKind.SYSTEM: "system",
+    EntryKind.SUMMARY: "recap",
 }
+_FOLDABLE = frozenset({EntryKind.THOUGHT, EntryKind.TOOL, EntryKind.SUMMARY})
 
 
 def entry_item(entry: EntryView) -> TranscriptItem:
@@ -36,7 +40,8 @@ def entry_item(entry: EntryView) -> TranscriptItem:
         marks.append("brought along")
     if entry.kind is EntryKind.NOTE:
         marks.append("operator note")
-    is_foldable = entry.kind in {EntryKind.THOUGHT, EntryKind.TOOL}
+    if entry.kind is EntryKind.SUMMARY:
+        marks.append("stands for everything before")
     tone = _TONES[entry.kind]
     if entry.tool is not None:
         tool = entry.tool
@@ -44,6 +49,7 @@ def entry_item(entry: EntryView) -> TranscriptItem:
         parts = [tool.title, tool.input, tool.output, tool.diff, entry.text]
         words = "\n".join(dict.fromkeys(part for part in parts if part)) or tool.id
         tone = "failing" if tool.status.value == "failed" else tone
+    is_foldable = entry.kind in _FOLDABLE and "\n" in words
     author = _NAMES.get(entry.kind) or text.clean(entry.author) or entry.kind.value
     return TranscriptItem(
         id=f"entry:{entry.id}",
@@ -52,8 +58,8 @@ def entry_item(entry: EntryView) -> TranscriptItem:
         tone=tone,
         text=words,
         marks=", ".join(marks),
-        folded=is_foldable and "\n" in words,
-        foldable=is_foldable and "\n" in words,
+        folded=is_foldable,
+        foldable=is_foldable,
     )
 
 
@@ -78,14 +84,14 @@ def entry_items(entries: Iterable[EntryView]) -> list[TranscriptItem]:
 
 
 def queued_messages(watched: WatchedSession) -> list[MessageView]:
-    """The messages that no run has taken up, in their order."""
-    waiting = [item for item in watched.messages.values() if item.state is MessageState.QUEUED]
-    return sorted(waiting, key=lambda item: (item.received.at, item.id))
+    """The messages that no run has taken up, in the order of the core's queue."""
+    return [item for item in watched.messages.values() if item.state is MessageState.QUEUED]
 
 
 def tail_items(watched: WatchedSession, approval: ApprovalView | None, decide_key: str) -> list[TranscriptItem]:
     """What stands below the transcript: the open decision and what waits in the queue."""
     items: list[TranscriptItem] = []
+    waiting = queued_messages(watched)
     if approval is not None:
         items.append(
             TranscriptItem(
@@ -94,10 +100,9 @@ def tail_items(watched: WatchedSession, approval: ApprovalView | None, decide_ke
                 author="WAITS",
                 tone="needs",
                 text=f"{text.clean(approval.title)}",
-                marks=f"{decide_key} decides" if decide_key else "",
+                marks=_wait_marks(approval, len(waiting), decide_key),
             )
         )
-    waiting = queued_messages(watched)
     for place, message in enumerate(waiting, 1):
         items.append(
             TranscriptItem(
@@ -110,3 +115,12 @@ def tail_items(watched: WatchedSession, approval: ApprovalView | None, decide_ke
             )
         )
     return items
+
+
+def _wait_marks(approval: ApprovalView, waiting: int, decide_key: str) -> str:
+    is_question = approval.action_kind is ActionKind.QUESTION
+    decides = f"{decide_key} {'answers' if is_question else 'decides'}" if decide_key else ""
+    if is_question and waiting:
+        may = f"{text.counted(waiting, 'queued message')} may be the answer"
+        return f"{may}, {decides}" if decides else may
+    return decides

@@ -1,11 +1,14 @@
 """All views by their place."""
 
 from console.keymap import Keymap
+from console.screens.agent import AgentDetailView
+from console.screens.agents import AgentsView
 from console.screens.approvals import ApprovalsView
 from console.screens.base import Stage, View
 from console.screens.dead import DeadView
 from console.screens.deliveries import DeliveriesView
 from console.screens.events import EventsView
+from console.screens.grants import GrantsView
 from console.screens.help import HelpView
 from console.screens.mail import MailDetailView
 from console.screens.mailbox import MailboxDetailView
@@ -16,6 +19,8 @@ from console.screens.platforms import PlatformsView
 from console.screens.raw import RawView
 from console.screens.session import SessionDetailView
 from console.screens.sessions import SessionsView
+from console.screens.task import TaskDetailView
+from console.screens.tasks import TasksView
 
 
 def build_views(stage: Stage, keymap: Keymap) -> dict[str, View]:
@@ -26,11 +31,16 @@ def build_views(stage: Stage, keymap: Keymap) -> dict[str, View]:
         SessionsView(stage),
         SessionDetailView(stage, decide_key=keymap.sign_of("approval.answer")),
         ApprovalsView(stage),
+        GrantsView(stage),
         DeliveriesView(stage),
         MailboxesView(stage),
         mailbox,
         MailDetailView(stage),
         DeadView(stage, mailbox.show_group),
+        TasksView(stage),
+        TaskDetailView(stage),
+        AgentsView(stage),
+        AgentDetailView(stage),
         PlatformsView(stage),
         EventsView(stage),
         VitalsView(stage),

@@ -3,6 +3,7 @@
 import msgspec
 
 from core.api.base import Event, Record, RunId, SessionId
+from core.api.session_orders import QueueChanged, SessionCompacted, SessionUnarchived
 from core.api.sessions import (
     EntryAdded,
     MessageDropped,
@@ -77,7 +78,10 @@ class LiveText:
 
 
 class WatchedSession:
-    """The books of one session. `is_stale`: something was missed, ask the core for all of it again."""
+    """The books of one session. messages: as the core has them, what runs first, then the queue in its order.
+
+    is_stale: something was missed, ask the core for all of it again.
+    """
 
     def __init__(self, session_id: SessionId) -> None:
         self.session_id = session_id
@@ -181,7 +185,13 @@ class WatchedSession:
                         live.clear()
                 self._add(entries)
                 self.is_stale = True
-            case SessionReset():
+            case QueueChanged(messages=messages):
+                waiting = {str(message.id): message for message in messages}
+                rest = {key: item for key, item in self.messages.items() if item.state is not MessageState.QUEUED}
+                self.messages = rest | waiting
+            case SessionCompacted(entry=EntryView() as entry):
+                self._add((entry,))
+            case SessionReset() | SessionUnarchived():
                 self.is_stale = True
             case _:
                 pass

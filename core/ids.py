@@ -13,14 +13,15 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _TIME_LETTERS = 10
 _RANDOM_LETTERS = 16
 _RANDOM_BITS = 80
+_PAIR_BITS = 10
+_LAST = (1 << _PAIR_BITS) - 1
+# Two letters at a time: an id is made for everything that comes in.
+_PAIRS = [one + two for one in _ALPHABET for two in _ALPHABET]
 
 
 def _letters(number: int, count: int) -> str:
-    out = [""] * count
-    for place in range(count - 1, -1, -1):
-        out[place] = _ALPHABET[number & 31]
-        number >>= 5
-    return "".join(out)
+    """An even count of letters."""
+    return "".join([_PAIRS[number >> shift & _LAST] for shift in range(5 * count - _PAIR_BITS, -1, -_PAIR_BITS)])
 
 
 class IdSource:
@@ -37,7 +38,7 @@ class IdSource:
         self._floor_ms = int(floor_at * 1000) + 1 if floor_at else 0
         self._last_ms = 0
         self._last_random = 0
-        self._prefix = ""
+        self._prefix = self._stem = ""
 
     def new_id(self) -> str:
         """A new id, greater than all before it from this source."""
@@ -49,4 +50,7 @@ class IdSource:
             self._last_random = self._random_bits(_RANDOM_BITS - 1)
         else:
             self._last_random += 1
-        return self._prefix + _letters(self._last_random, _RANDOM_LETTERS)
+            if self._last_random & _LAST:
+                return self._stem + _PAIRS[self._last_random & _LAST]
+        self._stem = self._prefix + _letters(self._last_random >> _PAIR_BITS, _RANDOM_LETTERS - 2)
+        return self._stem + _PAIRS[self._last_random & _LAST]

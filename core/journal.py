@@ -164,12 +164,13 @@ class Journal:
             return
         committed = future.result()
         self.last_commit = mark(self._clock)
-        # Before the caller goes on, so that what it publishes next comes after what it stored.
+        # The caller is woken before any reader: who hears of a record finds in memory what it says. It goes on only
+        # after this call, so that what it publishes next comes after what it stored.
+        if not caller.done():
+            caller.set_result(committed)
         for seq, record in zip(committed.seqs, records, strict=True):
             self._heard = seq
             self._tell(_record(seq, record.at, record.actor, record.subject, record.event, record.correlation))
-        if not caller.done():
-            caller.set_result(committed)
 
     def _tell(self, record: Record) -> None:
         for inbox in self._inboxes:

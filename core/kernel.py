@@ -5,42 +5,31 @@ import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from core.agents.approvals import Approvals
-from core.agents.tasks import Tasks
-from core.api import approvals, deliveries, platforms, profiles, sessions, system, transcripts
-from core.api.base import SYSTEM, Actor, Command, PlatformName, Query, R, Record, Seq, SessionId, V
-from core.api.deliveries import DeliveryState, DeliveryView
+from core.agent_side import AgentSide
+from core.api import system
+from core.api.base import SYSTEM, Actor, Command, Query, R, Record, Seq, SessionId, V
 from core.api.errors import ConfigError, HermesError, Unavailable
 from core.api.platforms import PlatformState
 from core.api.system import AlarmRaised, CoreStarted, ServiceView, Shutdown, ShutdownReceipt, ShutdownStarted
 from core.boots import Boot, boot_put, next_boot
-from core.clock import Clock, SystemClock, mark
+from core.clock import Clock, SystemClock
 from core.config import Config
-from core.gateway.deliveries import Deliveries
+from core.conversations import SessionConversations
 from core.gateway.forgetting import Forgetting
-from core.gateway.inbox import GatewayInbox
-from core.gateway.inspection import Inspection
-from core.gateway.lanes import Lanes
-from core.gateway.operations import Operations
-from core.gateway.platform import PlatformContext
-from core.gateway.platforms import Platforms
-from core.gateway.reports import Reports
-from core.gateway.restart import Recovered, Restart
-from core.gateway.revivals import Revivals
-from core.gateway.sessions import Sessions
-from core.gateway.steering import Steering
-from core.gateway.turns import Turns
+from core.gateway.restart import Recovered
+from core.gateway_side import GatewaySide
 from core.handlers import Handlers
 from core.health import Gauges, Health
-from core.http.server import HttpServer
 from core.ids import IdSource
 from core.journal import Journal
 from core.lag import LagMeter
 from core.mailroom import Mailroom
-from core.settings import Settings
+from core.run_book import BookOfRuns
 from core.store import open_store
 from core.store.base import Store
 from core.supervisor import Supervisor
+from core.task_post import MailedTasks
+from core.timetable import Timetable
 from core.upkeep import Upkeep
 from core.vault import Vault
 
@@ -78,8 +67,46 @@ class Kernel:
             random=self._random.random,
             on_fault=self._on_job_error,
         )
-        self._build_agents(home, settings, vault)
-        self._build_gateway(home, settings, vault)
+        self.agents: AgentSide = AgentSide(
+            home=home,
+            settings=settings,
+            store=store,
+            journal=self.journal,
+            clock=clock,
+            ids=self._ids,
+            supervisor=self.supervisor,
+            boot=boot.number,
+            random=self._random.random,
+            secret=vault.get,
+            learn=vault.learn,
+            on_runner=self._on_runner,
+        )
+        self.gateway: GatewaySide = GatewaySide(
+            home=home,
+            settings=settings,
+            store=store,
+            journal=self.journal,
+            mail=self.mail,
+            clock=clock,
+            ids=self._ids,
+            supervisor=self.supervisor,
+            boot=boot.number,
+            random=self._random.random,
+            vault=vault,
+            agents=self.agents.runs,
+            agent_names=lambda: [str(name) for name in self.agents.profiles.names()],
+            runner_of=self.agents.runners.view,
+            books=BookOfRuns(lambda: self.agents.tasking.ledger),
+            log=self._log,
+            on_fault=self._on_job_error,
+        )
+        conversations = SessionConversations(
+            lanes=self.gateway.lanes,
+            sessions=self.gateway.sessions,
+            operations=self.gateway.operations,
+            sends_to=self.gateway.turns.sends_to,
+        )
+        self.agents.join(conversations, MailedTasks(self.mail.boxes), self._on_job_error)
         self._build_health(home, config)
         self._handlers = self._build_handlers()
 
@@ -96,114 +123,15 @@ class Kernel:
             vault = await asyncio.to_thread(Vault.of, config.settings, home)
             boot, floor_at = await next_boot(store, clock)
             kernel = cls(home=home, config=config, clock=clock, store=store, boot=boot, vault=vault, floor_at=floor_at)
-            await kernel._start()
+            try:
+                await kernel._start()
+            except BaseException:
+                await kernel._give_up()
+                raise
         except BaseException:
             await store.close()
             raise
         return kernel
-
-    def _build_agents(self, home: Path, settings: Settings, vault: Vault) -> None:
-        self._approvals = Approvals(
-            journal=self.journal,
-            store=self._store,
-            clock=self._clock,
-            ids=self._ids,
-            supervisor=self.supervisor,
-            limit_s=settings.core.approval_limit_s,
-        )
-        self._tasks = Tasks(
-            settings=settings,
-            approvals=self._approvals,
-            clock=self._clock,
-            ids=self._ids,
-            supervisor=self.supervisor,
-            home=home,
-            secret=vault.get,
-            random=self._random.random,
-        )
-
-    def _build_gateway(self, home: Path, settings: Settings, vault: Vault) -> None:
-        clock, ids, supervisor, journal = self._clock, self._ids, self.supervisor, self.journal
-        self.http = HttpServer(settings.http, vault.find(settings.http.key), self._log)
-        context = PlatformContext(
-            clock=clock,
-            ids=ids,
-            http=self.http,
-            secret=vault.get,
-            api_key=vault.find(settings.http.key),
-            agents=lambda: list(settings.agents),
-            home=home,
-        )
-        self.platforms = Platforms(
-            journal=journal,
-            clock=clock,
-            supervisor=supervisor,
-            settings=settings,
-            context=context,
-            inbox_for=self._inbox_for,
-        )
-        self._deliveries = Deliveries(
-            mail=self.mail,
-            store=self._store,
-            journal=journal,
-            clock=clock,
-            ids=ids,
-            supervisor=supervisor,
-            settings=settings.deliveries,
-            platforms=self.platforms,
-            random=self._random.random,
-            on_settled=self._on_delivery,
-        )
-        self.lanes = Lanes(
-            store=self._store,
-            journal=journal,
-            mail=self.mail,
-            clock=clock,
-            boot=self._boot.number,
-            history_limit=settings.sessions.history_limit,
-            unsent=self._deliveries.unsent,
-        )
-        reports = Reports(lanes=self.lanes, journal=journal, clock=clock, ids=ids)
-        self._turns = Turns(
-            lanes=self.lanes,
-            agents=self._tasks,
-            reports=reports,
-            deliveries=self._deliveries,
-            limits=self.platforms.limits,
-            clock=clock,
-            ids=ids,
-            supervisor=supervisor,
-            on_fault=self._on_job_error,
-        )
-        steering = Steering(lanes=self.lanes, agents=self._tasks, clock=clock, ids=ids, supervisor=supervisor)
-        self._operations = Operations(lanes=self.lanes, turns=self._turns, steering=steering, agents=self._tasks)
-        self._sessions = Sessions(
-            lanes=self.lanes,
-            turns=self._turns,
-            steering=steering,
-            agents=self._tasks,
-            store=self._store,
-            journal=journal,
-            clock=clock,
-            ids=ids,
-            supervisor=supervisor,
-            settings=settings.sessions,
-            limits=self.platforms.limits,
-            agent_of=lambda name: section.agent if (section := settings.platforms.get(name)) else None,
-        )
-        self._inspection = Inspection(lanes=self.lanes, store=self._store, journal=journal, clock=clock)
-        revivals = Revivals(lanes=self.lanes, turns=self._turns, mail=self.mail, clock=clock, supervisor=supervisor)
-        self._restart = Restart(
-            lanes=self.lanes,
-            turns=self._turns,
-            agents=self._tasks,
-            revivals=revivals,
-            mail=self.mail,
-            store=self._store,
-            clock=clock,
-            ids=ids,
-            max_attempts=settings.sessions.max_attempts,
-        )
 
     def _build_health(self, home: Path, config: Config) -> None:
         key = config.settings.http.key
@@ -217,13 +145,13 @@ class Kernel:
             store=self._store,
             lag=self._lag,
             gauges=Gauges(
-                session_count=lambda: self.lanes.session_count,
-                states=self._inspection.counts,
-                open_approval_count=lambda: self._approvals.open_count,
-                deliveries=lambda: (self._deliveries.waiting_count, self._deliveries.dead_count),
+                session_count=lambda: self.gateway.lanes.session_count,
+                states=self.gateway.inspection.counts,
+                open_approval_count=lambda: self.agents.approvals.open_count,
+                deliveries=lambda: (self.gateway.deliveries.waiting_count, self.gateway.deliveries.dead_count),
                 services=lambda: self.supervisor.services,
                 problems=self._problems,
-                http_url=lambda: self.http.url,
+                http_url=lambda: self.gateway.http.url,
                 is_draining=lambda: self._is_closing,
             ),
         )
@@ -231,31 +159,15 @@ class Kernel:
     def _build_handlers(self) -> Handlers:
         handlers = Handlers()
         handlers.add(
-            commands={
-                sessions.SendMessage: self._sessions.send_message,
-                sessions.OpenSession: self._sessions.open_session,
-                sessions.InterruptSession: self._operations.interrupt_session,
-                sessions.ResetSession: self._operations.reset_session,
-                sessions.DropMessage: self._operations.drop_message,
-                approvals.AnswerApproval: self._approvals.answer_approval,
-                deliveries.RetryDelivery: self._deliveries.retry_delivery,
-                deliveries.DropDelivery: self._deliveries.drop_delivery,
-                system.Shutdown: self._shutdown,
-            },
+            commands={system.Shutdown: self._shutdown},
             queries={
-                sessions.ListSessions: self._inspection.list_sessions,
-                sessions.GetSession: self._inspection.get_session,
-                transcripts.ReadTranscript: self._inspection.read_transcript,
-                approvals.ListApprovals: self._approvals.list_approvals,
-                approvals.GetApproval: self._approvals.get_approval,
-                deliveries.ListDeliveries: self._deliveries.list_deliveries,
-                platforms.ListPlatforms: self.platforms.list_platforms,
-                profiles.ListProfiles: self._tasks.list_profiles,
                 system.GetHealth: self.health.get_health,
                 system.GetConfig: self.health.get_config,
                 system.ListEvents: self.health.list_events,
             },
         )
+        handlers.add(commands=self.gateway.commands, queries=self.gateway.queries)
+        handlers.add(commands=self.agents.commands, queries=self.agents.queries)
         handlers.add(commands=self.mail.operations.commands, queries=self.mail.operations.queries)
         return handlers
 
@@ -292,17 +204,16 @@ class Kernel:
             await self.stopped.wait()
             return 0
         self._is_closing = True
-        self._sessions.is_draining = True
+        self.gateway.sessions.is_draining = True
         try:
             await self.journal.commit([], [("core", ShutdownStarted(reason=reason))], actor=SYSTEM)
         except HermesError as error:
             self._log(f"the stop could not be journaled: {error.message}")
-        await self.platforms.stop_intake()
-        cut_off = await self._restart.drain(drain_s)
+        await self.gateway.platforms.stop_intake()
+        cut_off = await self.gateway.restart.drain(drain_s)
         await self.mail.stop(_SEND_LIMIT_S)
-        await self._tasks.close()
-        await self._approvals.close()
-        await self.http.stop()
+        await self.agents.close()
+        await self.gateway.http.stop()
         await self.supervisor.stop(deadline_s=_STOP_LIMIT_S)
         await self.mail.close()
         self.journal.close()
@@ -314,10 +225,11 @@ class Kernel:
 
     async def _start(self) -> None:
         await self.mail.open()
-        await self.lanes.count()
-        await self._approvals.recover()
-        await self._deliveries.recover()
-        self._recovered = await self._restart.recover()
+        await self.gateway.lanes.count()
+        await self.agents.open()
+        await self.gateway.deliveries.recover()
+        self._recovered = await self.gateway.restart.recover()
+        await self.agents.recover()
         event = CoreStarted(
             boot=self._boot.number,
             version=self.health.version,
@@ -332,51 +244,70 @@ class Kernel:
         self.supervisor.start("store probe", upkeep.probe)
         forgetting = Forgetting(store=self._store, journal=self.journal, clock=self._clock)
         self.supervisor.start("message ids", forgetting.run)
-        self.supervisor.start("nudge", self._restart.nudge)
+        self.supervisor.start("nudge", self.gateway.restart.nudge)
+        self.supervisor.start("leases", self.gateway.orders.leases.run)
         await self._open_http()
-        await self.platforms.start()
-        await self._restart.resume()
+        await self.gateway.platforms.start()
+        await self.gateway.restart.resume()
+        self.agents.tasking.start()
+        self._start_timetable()
+
+    def _start_timetable(self) -> None:
+        if not self.settings.timetable:
+            return
+        timetable = Timetable(
+            self.settings.timetable,
+            start=lambda order: self.execute(order, actor=SYSTEM),
+            find=self.query,
+            clock=self._clock,
+            boot=self._boot.number,
+            on_fault=self._on_job_error,
+        )
+        self.supervisor.start("timetable", timetable.run)
+
+    async def _give_up(self) -> None:
+        """End what a start that failed has begun by then."""
+        await self.agents.close()
+        await self.gateway.http.stop()
+        await self.supervisor.stop(deadline_s=_STOP_LIMIT_S)
+        self.journal.close()
 
     async def _open_http(self) -> None:
         if not self.settings.http.enabled:
             return
         try:
-            await self.http.bind()
+            await self.gateway.http.bind()
         except (Unavailable, ConfigError) as error:
             self._http_problem = f"no HTTP endpoint: {error.message}"
             await self.journal.commit([], [("core", AlarmRaised(what="http", error=error.message))])
             return
         from core.http.probes import HEALTH_PATH, METRICS_PATH, probes_app
+        from core.rest.app import API_PREFIX, RUNS_PREFIX, RestApp
 
         app = probes_app(
             health=lambda: self.health.get_health(system.GetHealth()),
-            platforms=lambda: self.platforms.views,
-            oldest_head_age_s=self._inspection.oldest_head_age_s,
-            metrics_key=self.http.probe_key,
+            platforms=lambda: self.gateway.platforms.views,
+            oldest_head_age_s=self.gateway.inspection.oldest_head_age_s,
+            metrics_key=self.gateway.http.probe_key,
         )
-        self.http.mount(HEALTH_PATH, app)
-        self.http.mount(METRICS_PATH, app)
-        self.supervisor.start("http", self.http.run)
+        self.gateway.http.mount(HEALTH_PATH, app)
+        self.gateway.http.mount(METRICS_PATH, app)
+        if (key := self.gateway.http.api_key) is not None:
+            rest = RestApp(self, clock=self._clock, key=key)
+            for prefix in (API_PREFIX, RUNS_PREFIX):
+                self.gateway.http.mount(prefix, rest)
+        self.supervisor.start("http", self.gateway.http.run)
 
     async def _shutdown(self, command: Shutdown, _actor: Actor) -> ShutdownReceipt:
-        _, queued, running = self._inspection.counts()
+        _, queued, running = self.gateway.inspection.counts()
         # Not a job: a job would be cancelled by the very stop that it carries out.
         self._stopping = asyncio.get_running_loop().create_task(
             self.stop(command.drain_s, command.reason or "shutdown")
         )
         return ShutdownReceipt(running=running, queued=queued, drain_s=command.drain_s)
 
-    def _inbox_for(self, platform: PlatformName) -> GatewayInbox:
-        return GatewayInbox(platform, self._sessions, self._operations)
-
-    def _on_delivery(self, session_id: SessionId, view: DeliveryView) -> None:
-        lane = self.lanes.find(session_id)
-        if lane is None:
-            return
-        lane.unsent = self._deliveries.unsent(session_id)
-        if view.state is DeliveryState.SENT:
-            lane.outbound_ack = mark(self._clock)
-        self.lanes.publish(lane)
+    def _on_runner(self, session_id: SessionId) -> None:
+        self.gateway.show_runner(session_id)
 
     def _on_service(self, view: ServiceView, error: str) -> None:
         if error:
@@ -392,7 +323,7 @@ class Kernel:
     def _problems(self) -> list[str]:
         down = [
             f"{view.name} is down: {view.last_error}"
-            for view in self.platforms.views
+            for view in self.gateway.platforms.views
             if view.state is PlatformState.DOWN
         ]
-        return [problem for problem in (self._http_problem, self._turns.problem, *down) if problem]
+        return [problem for problem in (self._http_problem, self.gateway.turns.problem, *down) if problem]

@@ -5,20 +5,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from core.agent_settings import AgentSettings, ScriptedSettings
 from core.api.sessions import Mode
-
-SecretRef = Annotated[str, Meta(extra={"secret": True})]
-"""A reference, env:NAME or file:PATH. A secret itself is refused here."""
-
-Name = Annotated[
-    str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", extra={"form": "a name of a-z 0-9 _ . - with at most 64 letters"})
-]
-Url = Annotated[str, Meta(pattern=r"^https?://", extra={"form": "an address that begins with http:// or https://"})]
-PositiveInt = Annotated[int, Meta(ge=1)]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping of the configuration; keys that it does not know are errors."""
+from core.section import Name, SecretRef, Section, Url
 
 
 class HttpSettings(Section, frozen=True, kw_only=True):
@@ -42,46 +31,23 @@ class StoreSettings(Section, frozen=True, kw_only=True):
     url: Annotated[str, Meta(description="sqlite:PATH (relative to the home) or memory:")] = "sqlite:core.db"
 
 
-class ScriptedSettings(Section, frozen=True, kw_only=True, tag_field="runner", tag="scripted"):
-    """The embedded agent: plays a scenario, needs no network and no key."""
-
-    scenario: Annotated[str, Meta(description="builtin:NAME or a YAML file (relative to the home)")] = (
-        "builtin:assistant"
-    )
-    seed: Annotated[int, Meta(description="of its random choices")] = 0
-    pace: Annotated[float, Meta(ge=0, le=100, description="factor on every pause; 0 plays at once")] = 1.0
-    concurrency: Annotated[int, Meta(ge=1, le=4096, description="runs at a time")] = 64
-    stall_limit_s: Annotated[float, Meta(gt=0, description="longest silence of a run")] = 120.0
-    total_limit_s: Annotated[float, Meta(gt=0, description="longest run")] = 600.0
-
-
-class OpenaiSettings(Section, frozen=True, kw_only=True, tag_field="runner", tag="openai"):
-    """Any OpenAI-compatible chat endpoint."""
-
-    base_url: Annotated[Url, Meta(description="address up to and including /v1")]
-    model: Annotated[str, Meta(min_length=1, description="name of the model there")]
-    key: Annotated[SecretRef | None, Meta(description="bearer key, as env:NAME or file:PATH")] = None
-    system_prompt: Annotated[str, Meta(description="put before every conversation")] = ""
-    max_tokens: Annotated[PositiveInt | None, Meta(description="limit of one answer")] = None
-    connect_timeout_s: Annotated[float, Meta(gt=0, description="longest time to connect")] = 10.0
-    concurrency: Annotated[int, Meta(ge=1, le=4096, description="runs at a time")] = 8
-    stall_limit_s: Annotated[float, Meta(gt=0, description="longest silence of a run")] = 120.0
-    total_limit_s: Annotated[float, Meta(gt=0, description="longest run")] = 600.0
-
-
-AgentSettings = ScriptedSettings | OpenaiSettings
+PlatformMode = Annotated[
+    Mode | None, Meta(description="what a message does to a busy session; null is the agent's own, or sessions.mode")
+]
 
 
 class LoopbackSettings(Section, frozen=True, kw_only=True, tag_field="kind", tag="loopback"):
     """The console's own chat: conversations that an operator opens here."""
 
     agent: Annotated[str | None, Meta(description="agent that answers; null is the default one")] = None
+    mode: PlatformMode = None
 
 
 class SimulatedSettings(Section, frozen=True, kw_only=True, tag_field="kind", tag="simulated"):
     """People made up by a scenario: for demos, training and load tests."""
 
     agent: Annotated[str | None, Meta(description="agent that answers; null is the default one")] = None
+    mode: PlatformMode = None
     people: Annotated[int, Meta(ge=1, le=1_000_000, description="number of chats")] = 20
     rate_per_s: Annotated[float, Meta(ge=0, le=100_000, description="messages a second, all together")] = 0.5
     scenario: Annotated[str, Meta(description="builtin:NAME or a YAML file (relative to the home)")] = "builtin:people"
@@ -101,6 +67,7 @@ class ApiServerSettings(Section, frozen=True, kw_only=True, tag_field="kind", ta
     """OpenAI-compatible endpoint under /v1."""
 
     agent: Annotated[str | None, Meta(description="agent behind the model name `default`")] = None
+    mode: PlatformMode = None
     keepalive_s: Annotated[float, Meta(gt=0, description="a comment keeps a silent stream open")] = 15.0
 
 
@@ -120,7 +87,10 @@ class WebhookSettings(Section, frozen=True, kw_only=True, tag_field="kind", tag=
     """Signed HTTP in and out."""
 
     agent: Annotated[str | None, Meta(description="agent that answers where a route names none")] = None
-    routes: Annotated[dict[Name, WebhookRoute], Meta(description="routes by name")] = {}
+    mode: PlatformMode = None
+    routes: Annotated[dict[Name, WebhookRoute], Meta(description="routes by name")] = msgspec.field(
+        default_factory=dict[Name, WebhookRoute]
+    )
 
 
 PlatformSettings = LoopbackSettings | SimulatedSettings | ApiServerSettings | WebhookSettings
@@ -131,6 +101,9 @@ class SessionSettings(Section, frozen=True, kw_only=True):
 
     queue_limit: Annotated[int, Meta(ge=1, le=100_000, description="messages that may wait in one session")] = 32
     mode: Annotated[Mode, Meta(description="what a message does to a busy session")] = Mode.QUEUE
+    collect_s: Annotated[
+        float, Meta(gt=0, le=600, description="quiet time after which collected messages are answered together")
+    ] = 2.0
     max_attempts: Annotated[int, Meta(ge=1, le=100, description="runs of one message when the core dies under it")] = 3
     history_limit: Annotated[int, Meta(ge=0, le=10_000, description="entries that a run is given")] = 200
     text_limit: Annotated[int, Meta(ge=1, le=10_000_000, description="longest inbound text, in characters")] = 200_000
@@ -153,7 +126,9 @@ class ConsoleSettings(Section, frozen=True, kw_only=True):
     on_quit: Annotated[Literal["ask", "stop", "keep"], Meta(description="what q does to an embedded core")] = "ask"
     on_hangup: Annotated[Literal["stop", "keep"], Meta(description="what a closed terminal does to it")] = "keep"
     theme: Annotated[Literal["auto", "dark", "light", "contrast", "ansi"], Meta(description="colours")] = "auto"
-    keys: Annotated[dict[str, str], Meta(description="keys by action id, such as session.inject: ctrl+i")] = {}
+    keys: Annotated[dict[str, str], Meta(description="keys by action id, as session.inject: ctrl+i")] = msgspec.field(
+        default_factory=dict[str, str]
+    )
     read_only: Annotated[bool, Meta(description="take every key away that changes something")] = False
 
 
@@ -173,6 +148,20 @@ def _default_platforms() -> dict[str, Any]:
     return {"local": LoopbackSettings(), "api": ApiServerSettings(), "hooks": WebhookSettings()}
 
 
+class TimetableEntry(Section, frozen=True, kw_only=True):
+    """A task that is started again and again while the core runs; left out while the one before is not over."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=200_000, description="what is to be done")]
+    every_s: Annotated[float, Meta(ge=1, le=31_536_000, description="from one start to the next")]
+    first_s: Annotated[
+        float, Meta(ge=0, le=31_536_000, description="from the start of the core to the first; 0 is every_s")
+    ] = 0.0
+    agent: Annotated[str | None, Meta(description="agent that does it; null is the default one")] = None
+    lane: Annotated[str, Meta(max_length=64, description="lane of the agent")] = "cron"
+    label: Annotated[str, Meta(max_length=64, description="a word to find it by; empty is the name")] = ""
+    parts: Annotated[tuple[str, ...], Meta(max_length=32, description="further tasks, made below it")] = ()
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """The whole configuration. Every key has a default; an empty file is a working core."""
 
@@ -187,6 +176,9 @@ class Settings(Section, frozen=True, kw_only=True):
     )
     platforms: Annotated[dict[Name, PlatformSettings], Meta(description="connections by name")] = msgspec.field(
         default_factory=_default_platforms
+    )
+    timetable: Annotated[dict[Name, TimetableEntry], Meta(description="tasks that begin by the clock, by name")] = (
+        msgspec.field(default_factory=dict[Name, TimetableEntry])
     )
     console: ConsoleSettings = ConsoleSettings()
 

@@ -1,5 +1,6 @@
-"""Every secret that the configuration refers to, read once at the start."""
+"""Every secret that the configuration and the profiles refer to, read when they are taken into use."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from core.api.errors import ConfigError
@@ -11,20 +12,25 @@ from core.settings import Settings
 class Vault:
     """Secrets by their reference."""
 
-    def __init__(self, found: dict[str, Secret | ConfigError]) -> None:
+    def __init__(self, found: dict[str, Secret | ConfigError], home: Path) -> None:
         self._found = found
+        self._home = home
 
     @classmethod
     def of(cls, settings: Settings, home: Path) -> "Vault":
         """Read them all. Those that cannot be read raise when they are asked for."""
-        found: dict[str, Secret | ConfigError] = {}
-        for _, value, hint in config_shape.leaves(settings, Settings):
-            if isinstance(value, str) and config_shape.is_secret(hint):
-                try:
-                    found[value] = resolve(value, home=home)
-                except ConfigError as error:
-                    found[value] = error
-        return cls(found)
+        vault = cls({}, home)
+        leaves = config_shape.leaves(settings, Settings)
+        vault.learn({value for _, value, hint in leaves if isinstance(value, str) and config_shape.is_secret(hint)})
+        return vault
+
+    def learn(self, references: Iterable[str]) -> None:
+        """Read those that a profile names, again when they are known: they may have been changed. Blocks."""
+        for reference in references:
+            try:
+                self._found[reference] = resolve(reference, home=self._home)
+            except ConfigError as error:
+                self._found[reference] = error
 
     def get(self, reference: str) -> Secret:
         """The secret. Raises ConfigError that says what is missing."""

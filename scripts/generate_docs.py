@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 import core
-from console.actions import ACTIONS, Action
+from console.action import Action
+from console.actions import ACTIONS
 from console.exit_codes import Exit
 from core.api import codec, errors
 from core.machine import Machine

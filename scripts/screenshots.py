@@ -12,7 +12,9 @@ from core.connect import open_embedded, prepare_demo
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 SIZE = (120, 36)
 SETTLE_S = 30.0
-VIEWS = {"overview": "1", "sessions": "2", "mailboxes": "4", "dead_letters": "d"}
+VIEWS = {"overview": "1", "sessions": "2", "approvals": "3", "agents": "0", "tasks": "6"} | {
+    "mailboxes": "4", "dead_letters": "d"
+}  # fmt: skip
 """Names of pictures and the keys that lead there, in this order: the desk is opened from the mailboxes."""
 
 # A picture must not fetch fonts from anywhere when it is looked at.

@@ -7,9 +7,8 @@ from typing import ClassVar, Protocol
 from console import text
 from console.changes import Changes
 from console.feed import Feed
-from console.mail_names import mail_name
-from console.mail_scopes import MailScope
 from console.mirror import Mirror
+from console.target import Target
 from console.vitals import Rates, Vitals
 from console.widgets.event_log import EventLog
 from console.widgets.fields import Field, FieldPane
@@ -19,31 +18,6 @@ from console.widgets.transcript import TranscriptView
 from core.api.base import Mark, Query, V
 
 WIDE_COLUMNS = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What an action is about, taken at the moment of the key and not looked up again.
-
-    mail_id: of a message in a mailbox, 0 for none. scopes: the sets of messages that can be meant.
-    """
-
-    session_id: str = ""
-    approval_id: str = ""
-    delivery_id: str = ""
-    message_id: str = ""
-    platform: str = ""
-    mailbox: str = ""
-    mail_id: int = 0
-    scopes: tuple[MailScope, ...] = ()
-
-    @property
-    def best_id(self) -> str:
-        """The id to copy."""
-        if self.mail_id:
-            return mail_name(self.mail_id)
-        ids = (self.message_id, self.approval_id, self.delivery_id, self.session_id, self.platform, self.mailbox)
-        return next((found for found in ids if found), "")
 
 
 class Ask(Protocol):
@@ -59,6 +33,13 @@ class Ask(Protocol):
         ...
 
 
+def nobody(query: Query[V], then: Callable[[V], None], failed: Callable[[str], None] | None = None, /) -> None:
+    """Whom to ask before there is a core to ask."""
+    del query, then
+    if failed is not None:
+        failed("no connection to the core yet")
+
+
 @dataclass(slots=True)
 class Stage:
     """The widgets and facts that views use. `now` is the local monotonic time."""
@@ -72,8 +53,8 @@ class Stage:
     log: EventLog
     transcript: TranscriptView
     go: Callable[[str, str], None]
-    ask: Ask
     lay_out: Callable[[], None]
+    ask: Ask = nobody
     home: str = ""
     use_ascii: bool = False
     vitals: Vitals = field(default_factory=Vitals)

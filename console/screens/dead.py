@@ -8,8 +8,9 @@ from console.mail_scopes import of_group
 from console.mailbox_facts import group_facts
 from console.mailbox_words import REASONS, cause_words
 from console.screens.asking import Question
-from console.screens.base import ListView, Stage, Target, gone_row, matches
+from console.screens.base import ListView, Stage, gone_row, matches
 from console.session_facts import Fact
+from console.target import Target
 from console.widgets.status_bar import Part
 from console.widgets.table import Column, Row
 from core.api.base import MailboxName

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from console import text
 from console.changes import Changes
 from console.glyphs import badge
-from console.screens.base import ListView, Target, gone_row, matches, version
+from console.screens.base import ListView, gone_row, matches, version
 from console.session_facts import Fact, delivery_facts
+from console.target import Target
 from console.widgets.badge import badge_cell
 from console.widgets.status_bar import Part
 from console.widgets.table import Column, Row

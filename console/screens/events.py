@@ -3,7 +3,8 @@
 from console import text
 from console.changes import Changes
 from console.event_line import EventLine
-from console.screens.base import Stage, Target, View
+from console.screens.base import Stage, View
+from console.target import Target
 from console.widgets.event_log import LogLine
 from console.widgets.status_bar import Part
 from core.api.base import Seq

@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.widget import Widget
 from textual.widgets import Input
 
+from console.text import counted
 from console.widgets.controls import Buttons, Choice, Lines
 from console.widgets.dialog import Dialog
 
@@ -81,7 +82,7 @@ class ResetScreen(Dialog[ResetChoice | None]):
         self._loses = tuple(loses)
         self._queued = queued
         self._choice = Choice(
-            (f"keep the {queued} queued messages", "drop them: the agent never sees them"), id="queue"
+            (f"keep {counted(queued, 'queued message')}", "drop them: the agent never sees them"), id="queue"
         )
         self._buttons = Buttons(("cancel", "reset"), id="buttons")
 

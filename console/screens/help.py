@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from console.actions import ACTIONS, Action, Level, actions_for
+from console.action import Action, Level
+from console.actions import ACTIONS, actions_for
 from console.keymap import Keymap
 from console.screens.base import Stage, View
 from console.widgets.fields import Field

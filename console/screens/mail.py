@@ -7,8 +7,9 @@ from console.mail_names import mail_name, read_mail_id
 from console.mail_scopes import MailScope
 from console.mailbox_facts import mail_facts, mail_peek, preview
 from console.screens.asking import Question
-from console.screens.base import Rows, Stage, Target, View, gone_row, version
+from console.screens.base import Rows, Stage, View, gone_row, version
 from console.session_facts import Fact
+from console.target import Target
 from console.widgets.badge import badge_cell
 from console.widgets.status_bar import Part
 from console.widgets.table import Column, Row

@@ -6,9 +6,10 @@ from console.mail_scopes import of_messages
 from console.mailbox_facts import mail_peek, mailbox_badge, mailbox_facts, mailbox_peek
 from console.mailbox_rows import depth_of
 from console.mailbox_words import REASONS, cause_words, rate, standing
-from console.screens.base import Stage, Target, View
+from console.screens.base import Stage, View
 from console.screens.mail_pages import MailPages
 from console.session_facts import Fact
+from console.target import Target
 from console.widgets.status_bar import Part
 from core.api.base import MailId
 from core.api.mail import DeadGroup, MailFilter, MailView

@@ -12,8 +12,9 @@ from console.mailbox_facts import mailbox_badge, mailbox_peek
 from console.mailbox_rows import depth_of
 from console.mailbox_words import conservation, difference, duration, rate
 from console.moves import Moves
-from console.screens.base import ListView, Stage, Target, gone_row, matches
+from console.screens.base import ListView, Stage, gone_row, matches
 from console.session_facts import Fact
+from console.target import Target
 from console.widgets.columns import places
 from console.widgets.meter import spark, squeezed
 from console.widgets.status_bar import Part

@@ -1,15 +1,20 @@
 """The first page: what needs you, whether the system is well, and what happened while nobody looked."""
 
 from console import text
+from console.agent_facts import agent_peek
 from console.changes import Changes
 from console.glyphs import tone_badge
-from console.needs import Need, needs
-from console.screens.base import ListView, Stage, Target, gone_row
+from console.need import Need
+from console.needs import needs
+from console.screens.base import ListView, Stage, gone_row
 from console.screens.empty import first_step_fields
 from console.screens.system_facts import latest_facts, platform_facts, system_facts
 from console.session_facts import Fact, approval_facts, peek
+from console.target import Target
+from console.task_facts import task_peek
 from console.widgets.status_bar import Part
 from console.widgets.table import Column, Row
+from core.api.approvals import ApprovalState
 
 _SUBJECT_WIDTH = 18
 _LEAST_SYSTEM_ROWS = 11
@@ -148,6 +153,11 @@ class OverviewView(ListView):
             return Target(approval_id=approval.id, session_id=approval.session_id)
         if need.place == "session":
             return Target(session_id=need.argument)
+        if need.place == "agent":
+            return Target(agent=need.argument)
+        task = self.mirror.work.tasks.get(need.argument) if need.place == "task" else None
+        if task is not None:
+            return Target(task_id=str(task.id), session_id=str(task.session_id))
         return Target(platform=need.argument) if need.place == "platforms" else Target()
 
     def opened(self, row_id: str) -> None:
@@ -156,7 +166,7 @@ class OverviewView(ListView):
         if need is None:
             return
         approval = self.mirror.approvals.get(need.argument) if need.place == "approvals" else None
-        if approval is not None:
+        if approval is not None and approval.state is ApprovalState.OPEN:
             self.stage.go("session", approval.session_id)
         else:
             self.stage.go(need.place, need.argument)
@@ -172,6 +182,12 @@ class OverviewView(ListView):
         approval = self.mirror.approvals.get(target.approval_id)
         if approval is not None:
             facts += approval_facts(approval, age, behind=self.mirror.queue_of(approval.session_id))
+        profile = self.mirror.profiles.get(target.agent)
+        if profile is not None:
+            facts += agent_peek(profile, age, use_ascii=self.stage.use_ascii)
+        task = self.mirror.work.tasks.get(target.task_id)
+        if task is not None:
+            facts += task_peek(task, age, use_ascii=self.stage.use_ascii)
         view = self.mirror.sessions.get(target.session_id)
         if view is not None:
             facts += peek(view, approval, age, use_ascii=self.stage.use_ascii)
@@ -181,4 +197,11 @@ class OverviewView(ListView):
     def raw(self) -> object | None:
         """The object of the line."""
         target = self.target()
-        return self.mirror.approvals.get(target.approval_id) or self.mirror.sessions.get(target.session_id)
+        for found in (
+            self.mirror.approvals.get(target.approval_id),
+            self.mirror.work.tasks.get(target.task_id),
+            self.mirror.profiles.get(target.agent),
+        ):
+            if found is not None:
+                return found
+        return self.mirror.sessions.get(target.session_id)

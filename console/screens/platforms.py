@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from console import text
 from console.changes import Changes
 from console.glyphs import badge
-from console.screens.base import ListView, Target, gone_row, matches, version
+from console.screens.base import ListView, gone_row, matches, version
 from console.screens.system_facts import platform_facts
 from console.session_facts import Fact
+from console.target import Target
 from console.widgets.badge import badge_cell
 from console.widgets.table import Column, Row
 from core.api.platforms import PlatformState

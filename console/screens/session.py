@@ -1,32 +1,33 @@
 """One session: what was said, what happened, what waits, all facts, and the raw view."""
 
-from typing import ClassVar
-
 from console import text
 from console.changes import Changes
 from console.event_line import event_line
 from console.glyphs import badge
-from console.screens.base import Rows, Stage, Target, View, gone_row, version
+from console.screens.base import Stage, View
 from console.screens.events import log_line
 from console.screens.raw import raw_fields
-from console.session_facts import Fact, all_facts, approval_facts, message_words, peek, queue_words
+from console.screens.session_inputs import SessionInputs
+from console.session_facts import all_facts, approval_facts, peek, queue_words
 from console.session_index import who
+from console.session_runtime import alarms
 from console.session_words import doing
-from console.transcript_items import entry_items, queued_messages, tail_items
+from console.target import Target
+from console.transcript_items import entry_items, tail_items
 from console.watched import WatchedSession
-from console.widgets.badge import badge_cell
 from console.widgets.status_bar import Part
-from console.widgets.table import Column, Row
 from console.widgets.transcript_body import TranscriptItem
-from core.api.approvals import ApprovalState, ApprovalView
+from core.api.approvals import ApprovalView
 from core.api.base import EntryId, SessionId
-from core.api.sessions import MessageView, SessionView
+from core.api.sessions import SessionView
 from core.api.system import EventPage, ListEvents
 from core.api.transcripts import ReadTranscript, TranscriptPage
 
 TABS = ("transcript", "timeline", "inputs", "state", "raw")
 _PANE = {"transcript": "transcript", "timeline": "log", "inputs": "table", "state": "fields", "raw": "page"}
 _ASK_PERIOD_S = 0.3
+_INPUT_ROWS = 9
+_LEAST_WORDS = 16
 
 
 class SessionDetailView(View):
@@ -35,20 +36,13 @@ class SessionDetailView(View):
     place = "session"
     has_wide_detail = True
     detail_rows = 0
-    COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("kind", "KIND", 9),
-        Column("what", "WHAT", 24, flex=True),
-        Column("from", "FROM", 10),
-        Column("age", "AGE", 6, align="right"),
-        Column("state", "STATE", 18),
-    )
 
     def __init__(self, stage: Stage, *, decide_key: str) -> None:
         super().__init__(stage)
         self.decide_key = decide_key
         self.session_id = ""
         self.tab = "transcript"
-        self.rows = Rows(self._row)
+        self.inputs = SessionInputs(stage)
         self._seen = (-1, -1)
         self._tail: list[TranscriptItem] = []
         self._asked_at = float("-inf")
@@ -79,7 +73,7 @@ class SessionDetailView(View):
     def enter(self, argument: str) -> None:
         """Show a session; "" the one of before."""
         if argument and argument != self.session_id:
-            self.session_id = argument
+            self.session_id = self.inputs.session_id = argument
             self.tab = "transcript"
         self.mirror.watch(SessionId(self.session_id))
         self._seen, self._tail = (-1, -1), []
@@ -107,13 +101,12 @@ class SessionDetailView(View):
             self.stage.go("session", self.session_id)
 
     def _show_tab(self) -> None:
+        # On a narrow screen too, the editor of the queue says all about what is under its cursor.
+        self.detail_rows = _INPUT_ROWS if self.tab == "inputs" else 0
         if self.tab == "timeline":
             self._enter_timeline()
         elif self.tab == "inputs":
-            self.rows.put(self._inputs())
-            self.stage.table.set_columns(self.COLUMNS)
-            self.stage.table.set_source(self.rows)
-            self.stage.table.empty_text = "Nothing waits in this session: no queued message, no decision."
+            self.inputs.show()
         self._draw()
 
     # -- what changed --------------------------------------------------------
@@ -125,6 +118,10 @@ class SessionDetailView(View):
             self._draw()
         elif self.tab == "timeline" and changes.event_count:
             self._draw_timeline()
+
+    def moved(self, row_id: str) -> None:  # noqa: ARG002 - the table knows it too
+        """The cursor is on another row of the queue."""
+        self._draw_detail()
 
     def tick(self) -> None:
         """Ages are another."""
@@ -148,7 +145,7 @@ class SessionDetailView(View):
         draw = {
             "transcript": self._draw_transcript,
             "timeline": self._draw_timeline,
-            "inputs": self._draw_inputs,
+            "inputs": self.inputs.draw,
             "state": self._draw_state,
             "raw": self._draw_raw,
         }
@@ -214,11 +211,6 @@ class SessionDetailView(View):
             lines = [line for line in self.mirror.last_events(new) if line.subject == self.session_id]
             self.stage.log.extend(log_line(line) for line in lines)
 
-    def _draw_inputs(self) -> None:
-        if self.rows.put(self._inputs()):
-            self.stage.table.order_changed()
-        self.stage.table.refresh_rows(None)
-
     def _draw_state(self) -> None:
         view = self.view
         if view is None:
@@ -240,47 +232,12 @@ class SessionDetailView(View):
             return
         approval = self.approval
         facts = peek(view, approval, self.stage.age_s, use_ascii=self.stage.use_ascii)
-        if approval is not None:
+        if self.tab == "inputs":
+            row_id = self.stage.table.cursor_id
+            facts = (self.inputs.detail(row_id) if row_id else []) + facts
+        elif approval is not None:
             facts += approval_facts(approval, self.stage.age_s, behind=view.queue_depth)
         self.stage.detail.set_fields(facts)
-
-    # -- inputs --------------------------------------------------------------
-
-    def _inputs(self) -> list[str]:
-        watched = self.watched
-        asked = sorted(
-            (item for item in self.mirror.approvals.values() if item.session_id == self.session_id),
-            key=lambda item: (item.state is not ApprovalState.OPEN, -item.asked.at),
-        )
-        waiting = queued_messages(watched) if watched else []
-        running = [str(item.id) for item in watched.messages.values()] if watched else []
-        ids = [f"message:{item.id}" for item in waiting]
-        busy = [f"message:{item}" for item in running if f"message:{item}" not in ids]
-        is_open = [f"approval:{item.id}" for item in asked if item.state is ApprovalState.OPEN]
-        closed = [f"approval:{item.id}" for item in asked if item.state is not ApprovalState.OPEN]
-        return [*is_open, *busy, *ids, *closed]
-
-    def _row(self, row_id: str) -> Row:
-        noun, _, key = row_id.partition(":")
-        if noun == "approval":
-            approval = self.mirror.approvals.get(key)
-            return self._approval_row(row_id, approval) if approval else gone_row(row_id, len(self.COLUMNS))
-        watched = self.watched
-        message = watched.messages.get(key) if watched else None
-        return self._message_row(row_id, message) if message else gone_row(row_id, len(self.COLUMNS))
-
-    def _approval_row(self, row_id: str, view: ApprovalView) -> Row:
-        age_s = self.stage.age_s(view.asked)
-        sign = badge(view.state, use_ascii=self.stage.use_ascii)
-        tone = "strong" if view.state is ApprovalState.OPEN else "quiet"
-        cells = ("decision", (text.clean(view.title), tone), text.clean(view.agent), text.age(age_s), badge_cell(sign))
-        return Row(row_id, cells, version(view.version, int(age_s)))
-
-    def _message_row(self, row_id: str, view: MessageView) -> Row:
-        age_s = self.stage.age_s(view.received)
-        words = f"{view.state.value}, {view.effective_mode.value}"
-        cells = (view.voice.value, text.clean(view.text), text.clean(view.sender), text.age(age_s), words)
-        return Row(row_id, cells, version(view.state, view.attempt, int(age_s)))
 
     # -- lines above ---------------------------------------------------------
 
@@ -305,10 +262,12 @@ class SessionDetailView(View):
             return [("not known yet", "stale")]
         sign = badge(view.state, use_ascii=self.stage.use_ascii)
         wait = text.age(self.mirror.state_age_s(view, self.stage.now()))
-        parts: list[Part] = [
-            (f"{sign.text} {wait}", sign.tone),
-            (doing(view, self.approval, self.stage.age_s), "plain"),
-        ]
+        parts: list[Part] = [(f"{sign.text} {wait}", sign.tone), *alarms(view, self.stage.age_s)]
+        # What is loud stands before the long words, which get the room that is left.
+        used = sum(text.cell_width(words) + 2 for words, _ in parts)
+        words = doing(view, self.approval, self.stage.age_s)
+        room = max(_LEAST_WORDS, self.stage.width - 2 - used)
+        parts.append((text.cut(words, room, ellipsis="~" if self.stage.use_ascii else "…"), "plain"))
         if view.queue_depth:
             parts.append((f"queue {queue_words(view, self.stage.age_s)}", "needs"))
         if view.unsent:
@@ -316,18 +275,13 @@ class SessionDetailView(View):
         return parts
 
     def _tabs_line(self) -> list[Part]:
-        counts = {"inputs": len(self._inputs_open())}
+        counts = {"inputs": self.inputs.open_count()}
         parts: list[Part] = []
         for place, name in enumerate(TABS, 1):
             count = f"({counts[name]})" if counts.get(name) else ""
             label = f"{place} {name}{count}"
             parts.append((f"[{label}]", "accent") if name == self.tab else (f" {label} ", "quiet"))
         return parts
-
-    def _inputs_open(self) -> list[str]:
-        watched = self.watched
-        waiting = [str(item.id) for item in queued_messages(watched)] if watched else []
-        return waiting + ([str(self.approval.id)] if self.approval else [])
 
     # -- acts ----------------------------------------------------------------
 
@@ -377,14 +331,3 @@ class SessionDetailView(View):
     def raw(self) -> object | None:
         """The session."""
         return self.view
-
-    def message(self, message_id: str) -> MessageView | None:
-        """A message of this session that is not answered yet."""
-        return self.watched.messages.get(message_id) if self.watched else None
-
-    def message_facts(self, message: MessageView) -> list[Fact]:
-        """A message, for a dialog."""
-        return [
-            ("message", text.clean(message.text), "strong"),
-            ("", message_words(message, self.stage.age_s), "plain"),
-        ]

@@ -8,12 +8,14 @@ import msgspec
 from console import text
 from console.changes import Changes
 from console.glyphs import badge
-from console.screens.base import ListView, Stage, Target, gone_row
+from console.screens.base import ListView, Stage, gone_row
 from console.screens.empty import first_steps
 from console.session_facts import Fact, approval_facts, peek
 from console.session_filter import parse_filter
 from console.session_index import SORTS, STATES, Selection, who
+from console.session_runtime import lease_problem, unasked
 from console.session_words import doing, is_quiet
+from console.target import Target
 from console.widgets.badge import badge_cell
 from console.widgets.status_bar import Part
 from console.widgets.table import Column, Row
@@ -23,7 +25,7 @@ _ID_WIDTH = 20
 
 
 class SessionsView(ListView):
-    """Rows of sessions. Idle ones are hidden at first, but counted."""
+    """Rows of sessions. Idle and archived ones are hidden at first, but counted."""
 
     place = "sessions"
     COLUMNS = (
@@ -89,6 +91,10 @@ class SessionsView(ListView):
         since_tone = "needs" if is_slow or view.state is SessionState.WAITING else "plain"
         quiet = "quiet" if view.state is SessionState.IDLE else "plain"
         last_tone = "needs" if approval else "failing" if view.state is SessionState.FAILED else quiet
+        words = doing(view, approval, self.stage.age_s)
+        # What is dangerous has its place in the row; the pane has the rest.
+        if loud := unasked(view) or lease_problem(view, self.stage.age_s):
+            words, last_tone = f"{words}; {loud}" if approval else f"{loud}; {words}", "failing"
         cells = (
             badge_cell(sign, 10),
             (text.short_id(row_id, _ID_WIDTH), quiet if quiet == "quiet" else "strong"),
@@ -98,7 +104,7 @@ class SessionsView(ListView):
             (text.age(wait_s), since_tone if quiet == "plain" else quiet),
             (str(view.queue_depth) if view.queue_depth else "-", "needs" if view.queue_depth else "quiet"),
             (text.short_count(view.input_tokens + view.output_tokens), quiet),
-            (doing(view, approval, self.stage.age_s), last_tone),
+            (words, last_tone),
         )
         return Row(row_id, cells, cells)
 
@@ -125,13 +131,19 @@ class SessionsView(ListView):
         left, right = super().crumb()
         hidden = self.mirror.counts[SessionState.IDLE.value] if self._hides_idle() else 0
         parts: list[Part] = [(f"{text.count(hidden)} idle hidden", "quiet")] if hidden else []
+        archived = self.mirror.index.archived_count if self._hides_archived() else 0
+        if archived:
+            parts.append((f"{text.count(archived)} archived hidden", "quiet"))
         if marks := len(self.stage.table.marks):
             parts.append((f"{marks} marked", "accent"))
         sort = self.selection.sort + (" reversed" if self.selection.is_reversed else "")
         return left, [*parts, *right, (f"sort {sort}", "quiet")]
 
     def _hides_idle(self) -> bool:
-        return self.selection.hides_idle and self.selection.filter.states is None
+        return self._hides_archived() and self.selection.filter.states is None
+
+    def _hides_archived(self) -> bool:
+        return self.selection.hides_idle and not self.selection.filter.is_of_archived
 
     def target(self) -> Target:
         """The session under the cursor, and the decision that it waits for."""
@@ -144,7 +156,7 @@ class SessionsView(ListView):
         self.stage.go("session", row_id)
 
     def act(self, action_id: str) -> bool:
-        """Sort order and idle ones."""
+        """Sort order; idle and archived ones."""
         if action_id == "view.idle":
             self.selection = msgspec.structs.replace(self.selection, hides_idle=not self.selection.hides_idle)
         elif action_id == "view.sort":

@@ -13,7 +13,9 @@ from console.widgets.meter import spark
 from core.api.base import Mark
 from core.api.deliveries import DeliveryState
 from core.api.platforms import PlatformState
+from core.api.profiles import PoolState, ProfileView
 from core.api.sessions import SessionState
+from core.api.tasks import TaskState
 
 _ORDER = (
     SessionState.RUNNING,
@@ -32,7 +34,7 @@ LATE_LAG_S = 0.25
 
 
 def system_facts(stage: Stage) -> list[Fact]:
-    """Sessions, queues, deliveries, platforms, agents, rates, core: one line each."""
+    """Sessions, queues, deliveries, platforms, agents, tasks, rates, core: one line each."""
     mirror = stage.mirror
     facts: list[Fact] = [("-- system", "", "")]
     if mirror.health is None:
@@ -40,7 +42,8 @@ def system_facts(stage: Stage) -> list[Fact]:
         return [*facts, *core_facts(stage)]
     facts += [("sessions", _sessions(stage), "plain"), _queues(mirror)]
     facts += _mailboxes(stage)
-    facts += [("deliveries", *_deliveries(mirror)), *_platforms(stage), *_agents(mirror), *_rates(stage)]
+    facts += [("deliveries", *_deliveries(mirror)), *_platforms(stage)]
+    facts += [*_agents(mirror), *_tasks(mirror), *_rates(stage)]
     core = core_facts(stage)
     # Beside a narrow terminal's list there is room for one line; the rest is in :vitals.
     return [*facts, *(core if stage.is_wide else core[:1])]
@@ -130,14 +133,36 @@ def _ago(stage: Stage, mark: Mark | None) -> str:
     return "never" if mark is None else f"{stage.age(mark)} ago"
 
 
+_AGENT_LIMIT = 8
+_TASK_ORDER = (TaskState.RUNNING, TaskState.WAITING, TaskState.QUEUED, TaskState.ERROR, TaskState.DROPPED)
+
+
 def _agents(mirror: Mirror) -> Iterable[Fact]:
-    words = [
-        f"{text.clean(profile.name)} {profile.busy}/{profile.limit} busy"
-        + (f", {profile.waiting} wait" if profile.waiting else "")
-        for profile in sorted(mirror.profiles.values(), key=lambda item: item.name)
-    ]
+    views = sorted(mirror.profiles.values(), key=lambda item: item.name)
+    words = [f"{text.clean(view.name)} {_load(view)}" for view in views[:_AGENT_LIMIT]]
+    if len(views) > _AGENT_LIMIT:
+        words.append(f"and {len(views) - _AGENT_LIMIT} more")
     if words:
-        yield "agents", "   ".join(words[:8]), "plain"
+        yield "agents", "   ".join(words), "needs" if mirror.work.troubled else "plain"
+
+
+def _load(view: ProfileView) -> str:
+    """How busy an agent is, or what holds it back."""
+    pool = view.pool
+    if view.problem or not view.is_enabled:
+        return "faulty" if view.problem else "disabled"
+    busy, limit, waiting = (
+        (view.busy, view.limit, view.waiting) if pool is None else (pool.busy, pool.limit, pool.waiting)
+    )
+    words = f"{busy}/{limit} busy" if pool is None or pool.state is PoolState.READY else pool.state.value
+    return f"{words}, {waiting} wait" if waiting else words
+
+
+def _tasks(mirror: Mirror) -> Iterable[Fact]:
+    counts = mirror.work.counts
+    words = [f"{text.count(counts[state])} {state.value}" for state in _TASK_ORDER if counts[state]]
+    if words:
+        yield "tasks", "   ".join(words), "plain"
 
 
 _RATES = (("in", "messages in"), ("out", "runs ended"), ("failed", "runs failed"))

@@ -14,7 +14,8 @@ _NOUNS = {
     "deliveries": "answers on their way",
     "mailbox": "queues, what waits in them and what died in them",
     "platforms": "connections to messaging platforms",
-    "agents": "agents as configured",
+    "tasks": "work that was given to agents, and its runs",
+    "agents": "agents, their profiles, pools and runners",
     "config": "the configuration",
     "core": "the core itself",
 }

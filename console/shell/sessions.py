@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Iterator, Sequence
 
 from console.actions import find_action
+from console.shell import session_queue
 from console.shell.call import Call, Verb
 from console.shell.printing import ages, block, facts, since, table
 from console.shell.waiting import wait_for_answer
 from console.text import age, stamp
-from core.api import sessions
 from core.api.base import AgentName, EntryId, Mark, MessageId, PlatformName, RunId, SessionId
 from core.api.runs import RunOutcome
 from core.api.sessions import (
@@ -105,6 +105,7 @@ def _detail(detail: SessionDetail, now: Mark, width: int | None) -> Iterator[str
             ("lane holder", view.lane_holder or "nobody"),
             ("run", f"{run.id}, attempt {run.attempt}" if run else "none"),
             ("phase", f"{run.phase.value} {run.tool}" if run else view.phase[0].value if view.phase else "none"),
+            *session_queue.shown(view, now),
             ("retry", f"try {run.retry.count + 1}: {run.retry.reason}" if run and run.retry else "none"),
             ("last run", _outcome(view.last_outcome)),
             ("approvals", f"{view.open_approvals} open"),
@@ -127,7 +128,7 @@ def _detail(detail: SessionDetail, now: Mark, width: int | None) -> Iterator[str
                     since(item.received, now),
                     item.voice.value,
                     item.sender,
-                    _mode(item),
+                    session_queue.mode_words(item),
                     item.text,
                 )
                 for item in detail.messages
@@ -150,12 +151,6 @@ def _outcome(outcome: RunOutcome | None) -> str:
     return f"{outcome.stop.value} after {age(outcome.duration_s)}{error}"
 
 
-def _mode(message: sessions.MessageView) -> str:
-    if message.mode is message.effective_mode:
-        return message.mode.value
-    return f"{message.mode.value}, done as {message.effective_mode.value} ({message.mode_reason})"
-
-
 def _marks(view: SessionView) -> list[tuple[str, Mark | None]]:
     run, outcome = view.run, view.last_outcome
     marks: list[tuple[str, Mark | None]] = [
@@ -165,6 +160,7 @@ def _marks(view: SessionView) -> list[tuple[str, Mark | None]]:
         ("queue_head", view.queue_head),
         ("phase", view.phase[1] if view.phase else None),
         ("last_outcome", outcome.ended if outcome else None),
+        *session_queue.marks(view),
     ]
     if run is not None:
         marks += [
@@ -212,6 +208,7 @@ def _add_send(parser: argparse.ArgumentParser) -> None:
         "--as", dest="voice", choices=[voice.value for voice in Voice], default="note", help="as whom (default note)"
     )
     parser.add_argument("--mode", choices=[mode.value for mode in Mode], help="what it does to a busy session")
+    parser.add_argument("--model", default="", help="in place of the agent's own, for this turn alone")
     parser.add_argument("--key", dest="once", metavar="TEXT", default="", help="the same key is taken once")
     _add_wait(parser)
 
@@ -229,6 +226,7 @@ async def _send(call: Call) -> int | None:
         voice=Voice(args.voice),
         mode=Mode(args.mode) if args.mode else None,
         idempotency_key=args.once,
+        model=args.model,
     )
     return await _sent(call, command)
 
@@ -272,6 +270,7 @@ def _receipt(receipt: SendReceipt) -> list[str]:
             ("message", receipt.message_id),
             ("position", receipt.position),
             ("mode", f"{mode} ({receipt.mode_reason})" if receipt.mode_reason else mode),
+            ("outcome", receipt.outcome.value),
             *([("duplicate", "yes, the key was used before")] if receipt.is_duplicate else []),
         ]
     )

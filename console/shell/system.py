@@ -1,4 +1,4 @@
-"""Shell commands about the core itself: status, platforms, agents, config show, core stop."""
+"""Shell commands about the core itself: status, platforms, config show, core stop."""
 
 import argparse
 from collections.abc import Iterator
@@ -9,7 +9,6 @@ from console.text import size
 from core.api.base import Mark
 from core.api.errors import HermesError
 from core.api.platforms import ListPlatforms, PlatformList
-from core.api.profiles import ListProfiles, ProfileList
 from core.api.system import ConfigView, GetConfig, GetHealth, HealthView, Shutdown
 
 _GONE_LIMIT_S = 3.0
@@ -87,29 +86,6 @@ def _platform_rows(found: PlatformList, now: Mark, width: int | None) -> list[st
     return table(head, rows, width=width)
 
 
-async def _agents(call: Call) -> None:
-    found = await call.query(ListProfiles())
-    call.give(found, lambda: _agent_rows(found, call.width))
-
-
-def _agent_rows(found: ProfileList, width: int | None) -> list[str]:
-    head = ("agent", "runner", "model", "busy", "waiting", "asks", "steer", "isolation")
-    rows = [
-        (
-            f"{view.name} (default)" if view.is_default else view.name,
-            view.runner,
-            view.model,
-            f"{view.busy} of {view.limit}",
-            str(view.waiting),
-            "yes" if view.approvals else "no",
-            "yes" if view.steer else "no",
-            view.isolation,
-        )
-        for view in found.profiles
-    ]
-    return table(head, rows, width=width)
-
-
 async def _config(call: Call) -> None:
     view = await call.query(GetConfig())
     call.give(view, lambda: config_lines(view, call.width))
@@ -154,7 +130,6 @@ async def _stop(call: Call) -> None:
 VERBS: tuple[Verb, ...] = (
     Verb("status", "", "how the core is", _add_nothing, _status),
     Verb("platforms", "list", "connections to messaging platforms", _add_nothing, _platforms),
-    Verb("agents", "list", "agents as configured", _add_nothing, _agents),
     Verb("config", "show", "every value in force with its origin", _add_nothing, _config),
     Verb("core", "stop", "drain and stop the core", _add_stop, _stop),
 )

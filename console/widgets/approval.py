@@ -10,71 +10,55 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from console.text import age, clean, reveal
+from console.widgets.approval_offers import Offer, offers_of, reach
 from console.widgets.controls import Choice, Lines, ScrolledLines, ToneLine
 from console.widgets.dialog import Dialog
 from console.widgets.surface import app_of
-from core.api.approvals import ApprovalState, ApprovalView
+from core.api.approvals import ApprovalState, ApprovalView, GrantScope
 from core.api.base import Mark
-from core.api.runs import ActionOption, OptionKind, ToolKind
+from core.api.runs import ToolKind
 
-GUARD_S = 0.4
+GUARD_S = 0.5
 """Keys that come sooner after the dialog opened or changed were meant for something else."""
 
 _TYPED_LETTERS = 4
 _OTHER_LINES = 15
 _DETAIL_LEAST, _DETAIL_MOST = 3, 20
 _RISKY = frozenset({ToolKind.EXECUTE, ToolKind.DELETE})
-_WORDS = {
-    OptionKind.ALLOW_ONCE: "allow once",
-    OptionKind.ALLOW_ALWAYS: "allow always",
-    OptionKind.REJECT_ONCE: "deny",
-    OptionKind.REJECT_ALWAYS: "deny always",
-}
 _NOT_NOW = "not now: leave it open"
+_DIFF_TONES = {"+": "well", "-": "failing", "@": "accent"}
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalChoice:
-    """A decision about exactly what was looked at. option_id: "" for the first that fits; digest: of what was seen."""
+    """A decision about exactly what was looked at. option_id: "" for the first that fits; digest: of what was seen.
+
+    scope, pattern: how far a yes reaches. answer: to a question.
+    """
 
     allow: bool
     option_id: str
     reason: str
     digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    word: str
-    allow: bool
-    option_id: str
-
-
-def _offers(options: Sequence[ActionOption]) -> list[_Offer]:
-    """What can be decided: the narrowest yes first, then the rest as the agent gave them."""
-    offers = [
-        _Offer(f'{_WORDS[option.kind]}   "{clean(option.label)}"', option.kind.allows, option.id) for option in options
-    ]
-    if not any(offer.allow for offer in offers):
-        offers.insert(0, _Offer("allow once", allow=True, option_id=""))
-    if all(offer.allow for offer in offers):
-        offers.append(_Offer("deny", allow=False, option_id=""))
-    narrow = {option.id for option in options if option.kind in {OptionKind.ALLOW_ONCE, OptionKind.REJECT_ONCE}}
-    return sorted(offers, key=lambda offer: (not offer.allow, bool(offer.option_id) and offer.option_id not in narrow))
+    scope: GrantScope = GrantScope.ONCE
+    pattern: str = ""
+    answer: str = ""
 
 
 class ApprovalScreen(Dialog[ApprovalChoice | None]):
     """All of what is asked, how old it is, and the answers. Letters stage an answer, enter gives it.
 
     monotonic: seconds that only grow, for the guard. age_s: seconds since a mark of the core.
-    facts: lines about what hangs on it. Where something is run or deleted, the last letters of
-    the id must be typed to allow it.
+    facts: lines about what hangs on it. Where something is run or deleted, and for a yes that lasts, the last letters
+    of the id must be typed. A yes is not taken before the end of what is asked was on the screen.
     """
 
     AUTO_FOCUS: ClassVar[str | None] = "#offers"
     DEFAULT_CSS = "ApprovalScreen ScrolledLines { background: $background; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "stage(True)", "allow", show=False, id="approval.allow"),
+        Binding("s", "stage_scope('session')", "session", show=False, id="approval.session"),
+        Binding("w", "stage_scope('always')", "always", show=False, id="approval.always"),
         Binding("d", "stage(False)", "deny", show=False, id="approval.deny"),
         Binding("n", "stage_none", "not now", show=False, id="approval.later"),
         Binding("enter", "commit", "commit", show=False, id="approval.commit"),
@@ -95,12 +79,15 @@ class ApprovalScreen(Dialog[ApprovalChoice | None]):
         self._facts = tuple(facts)
         self._dead = ""
         self._is_there = False
-        self._offered = _offers(approval.options)
+        self._offered = offers_of(approval)
         self._looked_since = monotonic()
         self._problem_text = ""
         self._about = Lines(id="about")
         self._detail = ScrolledLines(id="detail")
         self._offers = Choice(self._words(), is_vertical=True, id="offers")
+        self._reach = Lines(id="reach")
+        self._answer = self.entry("answer", "in words, to the agent")
+        self._answer_row = self.row("answer", self._answer)
         self._typed_note = Lines(id="typed_note")
         self._typed = self.entry("typed")
         self._typed_row = self.row("typed", self._typed)
@@ -119,6 +106,8 @@ class ApprovalScreen(Dialog[ApprovalChoice | None]):
         yield self._detail
         yield Lines([("", "plain")])
         yield self._offers
+        yield self._reach
+        yield self._answer_row
         yield self._typed_note
         yield self._typed_row
         yield self.row("reason", self._reason)
@@ -126,7 +115,8 @@ class ApprovalScreen(Dialog[ApprovalChoice | None]):
 
     def keys(self) -> str:
         """Which keys do what."""
-        return "a allow  d deny  n not now  enter give answer  tab, j k read  esc close"
+        wider = "  s session  w always" if self._approval.offers else ""
+        return f"a allow{wider}  d deny  n not now  enter give answer  tab, j k read  esc close"
 
     def on_mount(self) -> None:
         """Show it; ages go on."""
@@ -137,7 +127,7 @@ class ApprovalScreen(Dialog[ApprovalChoice | None]):
 
     def on_resize(self) -> None:
         """The details take what the other parts leave of a small screen."""
-        others = _OTHER_LINES + len(self._facts) + len(self._offered) + 1
+        others = _OTHER_LINES + len(self._facts) + len(self._notes()) + len(self._offered) + 1
         self._detail.styles.max_height = max(_DETAIL_LEAST, min(_DETAIL_MOST, app_of(self).size.height - others))
 
     def show(self, approval: ApprovalView) -> None:
@@ -147,11 +137,11 @@ class ApprovalScreen(Dialog[ApprovalChoice | None]):
             self.go_dead(f"{approval.state.value}{by}")
             return
         before, self._approval = self._approval, approval
-        if (before.digest, before.detail, before.options) == (approval.digest, approval.detail, approval.options):
+        if before.digest == approval.digest and before.offers == approval.offers:
             self._paint_about()
             return
         self._looked_since = self._monotonic()
-        self._offered = _offers(approval.options)
+        self._offered = offers_of(approval)
         self._offers.set_options(self._words())
         self._typed.value = ""
         self._problem_text = "this changed while you looked at it; nothing was sent"
@@ -171,7 +161,7 @@ class ApprovalScreen(Dialog[ApprovalChoice | None]):
     def _words(self) -> list[str]:
         return [_NOT_NOW, *(offer.word for offer in self._offered)]
 
-    def _staged(self) -> _Offer | None:
+    def _staged(self) -> Offer | None:
         return self._offered[self._offers.index - 1] if self._offers.index else None
 
     @property
@@ -180,7 +170,10 @@ class ApprovalScreen(Dialog[ApprovalChoice | None]):
 
     def _must_type(self) -> bool:
         staged = self._staged()
-        return staged is not None and staged.allow and self._approval.kind in _RISKY and not self._dead
+        if staged is None or not staged.allow or staged.needs_answer or self._dead:
+            return False
+        is_risky = self._approval.kind in _RISKY or bool(self._approval.warnings)
+        return is_risky or staged.scope is GrantScope.ALWAYS
 
     def _paint_about(self) -> None:
         approval = self._approval
@@ -192,23 +185,46 @@ class ApprovalScreen(Dialog[ApprovalChoice | None]):
                 "plain",
             ),
             (f"session {approval.session_id}   digest {approval.digest}", "quiet"),
+            *self._notes(),
             *((fact, "plain") for fact in self._facts),
             ("", "plain"),
         ]
         self._about.set_lines(lines)
+
+    def _notes(self) -> list[ToneLine]:
+        """What should be known first: warnings, where, for whom, why it is asked."""
+        approval = self._approval
+        notes: list[ToneLine] = [(f"! {clean(warning)}", "failing") for warning in approval.warnings]
+        if approval.chain:
+            notes.append((f"asked through {' > '.join(map(clean, (approval.agent, *approval.chain)))}", "needs"))
+        if approval.cwd:
+            notes.append((f"in {clean(approval.cwd)}", "plain"))
+        if approval.why_asked:
+            notes.append((f"asked because {clean(approval.why_asked)}", "quiet"))
+        return notes
+
+    def _payload(self) -> list[ToneLine]:
+        """All of what is asked, nothing hidden."""
+        detail, diff = self._approval.detail, self._approval.diff
+        shown = reveal(detail)
+        hidden = shown != detail.replace("\r\n", "\n")
+        note = "hidden ones marked like <U+202E>" if hidden else "none of them hidden"
+        count = f"full text, {len(detail):,} characters, {shown.count(chr(10)) + 1:,} lines; {note}"
+        lines: list[ToneLine] = [(count, "needs" if hidden else "quiet"), (shown or "(no details)", "strong")]
+        if diff:
+            lines.append(("", "plain"))
+            lines += [(line, _DIFF_TONES.get(line[:1], "plain")) for line in reveal(diff).splitlines()]
+        return lines
 
     def _paint(self) -> None:
         if not self._is_there:
             return
         self._paint_about()
         self.query_one("#head", Lines).set_lines([(self.title_text, self.title_tone)])
-        detail = self._approval.detail
-        shown = reveal(detail)
-        hidden = shown != detail.replace("\r\n", "\n")
-        note = "hidden ones marked like <U+202E>" if hidden else "none of them hidden"
-        line_count = shown.count("\n") + 1
-        count = f"full text, {len(detail):,} characters, {line_count:,} lines; {note}"
-        self._detail.set_lines([(count, "needs" if hidden else "quiet"), (shown or "(no details)", "strong")])
+        self._detail.set_lines(self._payload())
+        staged = self._staged()
+        self._reach.set_lines(reach(staged) if staged is not None else [])
+        self._answer_row.display = staged is not None and staged.needs_answer
         must_type = self._must_type()
         self._typed_row.display = must_type
         word = self._approval.kind.value
@@ -242,6 +258,13 @@ class ApprovalScreen(Dialog[ApprovalChoice | None]):
                 self._offers.choose(index)
                 return
 
+    def action_stage_scope(self, scope: str) -> None:
+        """Put the yes that reaches so far forward; nothing is sent yet."""
+        for index, offer in enumerate(self._offered, start=1):
+            if offer.scope.value == scope:
+                self._offers.choose(index)
+                return
+
     def action_stage_none(self) -> None:
         """Leave it open."""
         self._offers.choose(0)
@@ -254,13 +277,26 @@ class ApprovalScreen(Dialog[ApprovalChoice | None]):
             return
         if self._is_guarded():
             return
+        if staged.allow and not self._detail.is_seen_whole:
+            self._problem_text = "not sent: what is asked goes on below; read it to its end first (tab, then j)"
+            self._paint()
+            return
+        if staged.needs_answer and not self._answer.value.strip():
+            self._problem_text = "not sent: nothing is answered yet"
+            self._answer.focus()
+            self._paint()
+            return
         if self._must_type() and self._typed.value.strip() != self._code:
             self._problem_text = f"not sent: type {self._code} to allow it"
             self._typed.focus()
             self._paint()
             return
         reason = self._reason.value.strip()
-        self.dismiss(ApprovalChoice(staged.allow, staged.option_id, reason, self._approval.digest))
+        answer = self._answer.value.strip() if staged.needs_answer else ""
+        digest = self._approval.digest
+        self.dismiss(
+            ApprovalChoice(staged.allow, staged.option_id, reason, digest, staged.scope, staged.pattern, answer)
+        )
 
     def on_choice_changed(self) -> None:
         """Another answer is staged."""

@@ -90,6 +90,15 @@ class ScrolledLines(ScrolledSurface):
         self._text_lines = tuple(lines)
         self._laid: list[ToneLine] = []
         self._laid_width = -1
+        self._seen_to = 0
+
+    class EndSeen(Message):
+        """The last line was on the screen for the first time."""
+
+    @property
+    def is_seen_whole(self) -> bool:
+        """Whether every line was on the screen since the text is what it is."""
+        return 0 < len(self._laid) <= self._seen_to
 
     def _forward_event(self, event: events.Event) -> None:
         if not _is_refused(self, event):
@@ -99,7 +108,7 @@ class ScrolledLines(ScrolledSurface):
         """Show other text from its beginning."""
         if tuple(lines) != self._text_lines:
             self._text_lines = tuple(lines)
-            self._laid_width = -1
+            self._laid_width, self._seen_to = -1, 0
             self.jump_to(0)
             self.refresh(layout=True)
 
@@ -117,7 +126,9 @@ class ScrolledLines(ScrolledSurface):
         self.width_changed()
 
     def width_changed(self) -> None:
-        """Wrap to the new width."""
+        """Wrap to the new width. What was not seen whole before has to be seen again: its lines are others now."""
+        if not self.is_seen_whole:
+            self._seen_to = 0
         self.virtual_size = Size(1, len(self._lay_out(self.size.width)))
 
     def action_scroll_by(self, delta: int) -> None:
@@ -128,6 +139,11 @@ class ScrolledLines(ScrolledSurface):
         """One line."""
         width, index = self.drawn_width(), y + self.scroll_offset.y
         laid = self._lay_out(width)
+        # A jump over the middle has not shown it: only line after line counts.
+        if index == self._seen_to < len(laid):
+            self._seen_to += 1
+            if self._seen_to == len(laid):
+                self.post_message(self.EndSeen())
         text, tone = laid[index] if index < len(laid) else ("", "plain")
         return self.draw([(text, self.palette.style(tone))], width)
 

@@ -1,24 +1,26 @@
 """The dialog that puts a message to the agent of a session."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
+from console.mode_words import MODE_WORDS
 from console.text import clean, cut
 from console.widgets.composer import Editor
 from console.widgets.controls import Choice, Lines
 from console.widgets.dialog import Dialog
 from console.widgets.inject_choice import InjectChoice
 from console.widgets.surface import app_of
-from core.api.sessions import Mode, Voice
+from core.api.sessions import Voice
 
 _VOICES = (Voice.NOTE, Voice.USER)
-_MODES = (Mode.QUEUE, Mode.STEER, Mode.INTERRUPT)
+_MODES = tuple(MODE_WORDS)
 _VOICE_WORDS = ("operator note to the agent", "as the user")
-_MODE_WORDS = ("queue", "steer the run", "interrupt the run")
+_LONGEST = max(len(mode.value) for mode in _MODES)
 _TYPED_LETTERS = 4
 
 
@@ -55,7 +57,8 @@ class InjectScreen(Dialog[InjectChoice | None]):
         self._keep_draft = keep_draft
         self._limit = limit
         self._voice = Choice(_VOICE_WORDS, label="as       ", chosen=_VOICES.index(draft.voice), id="voice")
-        self._mode = Choice(_MODE_WORDS, label="how      ", chosen=_MODES.index(draft.mode), id="mode")
+        modes = [f"{mode.value:<{_LONGEST}} {words}" for mode, words in MODE_WORDS.items()]
+        self._mode = Choice(modes, label="how      ", chosen=_MODES.index(draft.mode), is_vertical=True, id="mode")
         self._editor = Editor(
             clean(draft.text, keep_newlines=True), soft_wrap=True, compact=True, highlight_cursor_line=False
         )
@@ -63,6 +66,8 @@ class InjectScreen(Dialog[InjectChoice | None]):
         self._typed = self.entry("typed")
         self._as_user = Lines(id="as_user")
         self._typed_row = self.row("typed", self._typed)
+        self._model = self.entry("model", "the agent's own, or another for this turn alone")
+        self._model.value = clean(draft.model)
         self._outlook = Lines(id="outlook")
         self._problem = Lines(id="problem")
         self._was_tried = False
@@ -70,16 +75,18 @@ class InjectScreen(Dialog[InjectChoice | None]):
     @property
     def choice(self) -> InjectChoice:
         """What is in the dialog now."""
-        return InjectChoice(self._editor.text, _VOICES[self._voice.index], _MODES[self._mode.index])
+        voice, mode = _VOICES[self._voice.index], _MODES[self._mode.index]
+        return InjectChoice(self._editor.text, voice, mode, self._model.value.strip())
 
     def parts(self) -> Iterable[Widget]:
-        """As whom, how, the text, and what will become of it."""
+        """As whom, how, the text, by which model, and what will become of it."""
         yield self._voice
         yield self._mode
         yield self._editor
         yield self._counter
         yield self._as_user
         yield self._typed_row
+        yield self.row("model", self._model)
         yield self._outlook
         yield self._problem
 
@@ -146,7 +153,7 @@ class InjectScreen(Dialog[InjectChoice | None]):
             self._show()
             return
         choice = self.choice
-        self.dismiss(InjectChoice(choice.text.strip(), choice.voice, choice.mode))
+        self.dismiss(replace(choice, text=choice.text.strip()))
 
     def action_close(self) -> None:
         """Keep it as a draft."""

@@ -25,3 +25,15 @@ def spark(values: Sequence[float], width: int, use_ascii: bool = False) -> str:
     steps = len(levels) - 1
     bars = "".join(levels[0 if value <= 0 else max(1, min(steps, round(value / top * steps)))] for value in shown)
     return bars.rjust(max(0, width))
+
+
+def bar(value: float, limit: float, width: int, use_ascii: bool = False) -> str:
+    """A share of a limit as `width` cells, full ones first. What is above zero fills one, only the whole fills all."""
+    full, empty = ("#", ".") if use_ascii else ("█", "░")
+    if width <= 0 or limit <= 0:
+        return ""
+    cells = int(max(0.0, value) / limit * width)
+    if value > 0:
+        cells = max(1, cells)
+    cells = min(cells, width)
+    return full * cells + empty * (width - cells)

@@ -1,114 +1,131 @@
 """Decisions that agents ask for: stored before they are shown, answered once, never left open when nobody listens."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import Sequence
 
 import msgspec
 
-from core.agents.approval import APPROVAL, ApprovalStep, choose_option, digest, wait_s
-from core.agents.runner import Decision
+from core.agents.answer import check_answer, check_reason, denial
+from core.agents.approval import (
+    APPROVAL,
+    RESTART,
+    SUPERSEDED,
+    Ending,
+    closed,
+    digest,
+    too_late,
+    wait_s,
+)
+from core.agents.approval_ends import ApprovalEnds, no_decision
+from core.agents.approval_notes import ApprovalNotes
+from core.agents.approval_rows import ApprovalRows, Deliver, Waiting, event_of, told
+from core.agents.grants import Grants
+from core.agents.patterns import offers_for
+from core.agents.risk import warnings_for
+from core.agents.rulings import Rulings
 from core.api.approvals import (
     AnswerApproval,
     ApprovalAsked,
-    ApprovalDecided,
-    ApprovalExpired,
     ApprovalList,
     ApprovalState,
     ApprovalView,
-    ApprovalWithdrawn,
+    BulkDenial,
+    DenyApprovals,
     GetApproval,
     ListApprovals,
 )
-from core.api.base import SYSTEM, Actor, ActorKind, AgentName, ApprovalId, Event, Mark, RunId, Seq, SessionId
-from core.api.errors import AlreadyDecided, ConflictError, HermesError, InvalidInput, NotFound, StoreError
+from core.api.base import Actor, ActorKind, AgentName, ApprovalId, Event, Mark, Record, RunId, Seq, SessionId, TaskId
+from core.api.errors import InvalidInput, StoreError
+from core.api.profiles import ProfileDeleted
 from core.api.runs import ActionRequested
-from core.clock import Clock, mark, rebased
+from core.api.session_orders import SessionArchived
+from core.api.sessions import SessionReset
+from core.api.tasks import TaskEnded, TaskState
+from core.clock import Clock, mark
 from core.ids import IdSource
 from core.journal import Journal
-from core.store.base import MUST_NOT_EXIST, Put, Store
+from core.store.base import Store
 from core.supervisor import Supervisor
 
-KEPT = 500
-_PREFIX = "approval/"
-_SERVICE = "approvals"
-_TICK_S = 0.5
-_RETRY_S = 5.0
-_DELIVER_LIMIT_S = 10.0
-_LIST_LIMIT = 1000
-_REASON_LIMIT = 2000
-_STEPS = {
-    ApprovalState.APPROVED: ApprovalStep.APPROVE,
-    ApprovalState.DENIED: ApprovalStep.DENY,
-    ApprovalState.EXPIRED: ApprovalStep.EXPIRE,
-    ApprovalState.WITHDRAWN: ApprovalStep.WITHDRAW,
-}
-_EVENTS: dict[ApprovalState, Callable[[ApprovalView], Event]] = {
-    ApprovalState.APPROVED: lambda view: ApprovalDecided(approval=view),
-    ApprovalState.DENIED: lambda view: ApprovalDecided(approval=view),
-    ApprovalState.EXPIRED: lambda view: ApprovalExpired(approval=view),
-    ApprovalState.WITHDRAWN: lambda view: ApprovalWithdrawn(approval=view),
-}
-
-Deliver = Callable[[Decision, ApprovalState], Awaitable[bool]]
-"""Passes a decision to the agent, with the state behind it. False when it no longer waits."""
-
-
-_views = msgspec.json.Decoder(ApprovalView)
-
-
-class _Open(msgspec.Struct):
-    """An approval that waits. due: monotonic seconds of its end. is_stored: nobody sees it before."""
-
-    deliver: Deliver
-    due: float
-    correlation: str
-    lock: asyncio.Lock
-    is_stored: bool = False
+_LIST_LIMIT = 1_000
+_BULK_LIMIT = 500
+_ORPHANS_AT_ONCE = 200
+_ENDS = frozenset({TaskEnded, SessionReset, SessionArchived, ProfileDeleted})
+_OVER = frozenset({TaskState.DONE, TaskState.ERROR, TaskState.DROPPED, TaskState.CANCELLED})
 
 
 class Approvals:
-    """All approvals of this core. limit_s: how long an answer is waited for at most."""
+    """All approvals of this core. limit_s: how long an answer is waited for where the profile does not say.
+
+    pid: of this core, for the warnings. grants, rulings: what is decided without asking. notes: what is noted on one.
+    """
 
     def __init__(
-        self, *, journal: Journal, store: Store, clock: Clock, ids: IdSource, supervisor: Supervisor, limit_s: float
+        self,
+        *,
+        journal: Journal,
+        store: Store,
+        clock: Clock,
+        ids: IdSource,
+        supervisor: Supervisor,
+        limit_s: float,
+        pid: int | None = None,
     ) -> None:
         self._journal = journal
-        self._store = store
         self._clock = clock
         self._ids = ids
         self._supervisor = supervisor
         self._limit_s = limit_s
-        self._views: dict[ApprovalId, ApprovalView] = {}
-        self._open: dict[ApprovalId, _Open] = {}
-        self._is_watching = False
+        self._pid = os.getpid() if pid is None else pid
+        self._rows = ApprovalRows(journal, store, clock)
+        self.grants = Grants(journal=journal, store=store, clock=clock, ids=ids)
+        self.rulings = Rulings(journal=journal, clock=clock, grants=self.grants)
+        self._ends = ApprovalEnds(rows=self._rows, grants=self.grants, clock=clock, supervisor=supervisor)
+        self.notes = ApprovalNotes(self._rows, clock)
+        self.note_result = self.notes.note_result
+        journal.on_record(self._end_grants)
 
     @property
     def open_count(self) -> int:
         """Approvals that wait for an answer."""
-        return sum(waiting.is_stored for waiting in self._open.values())
+        return sum(waiting.is_stored for waiting in self._rows.waiting.values())
+
+    def is_open(self, approval_id: ApprovalId) -> bool:
+        """Whether it waits for an answer."""
+        return approval_id in self._rows.waiting
+
+    def has_open(self, session_id: SessionId) -> bool:
+        """Whether anything that a session asked for waits for an answer."""
+        return self._rows.has_open(session_id)
+
+    def state_of(self, approval_id: ApprovalId) -> ApprovalState:
+        """Where it stands. Raises NotFound."""
+        return self._rows.get(approval_id).state
+
+    def unasked_count(self, agent: AgentName) -> int:
+        """Actions that the agent was let do without a question since the start of the core."""
+        return self.rulings.unasked_count(agent)
 
     async def head(self) -> Seq:
         """Place of the last entry of the journal."""
         return await self._journal.head()
 
     async def recover(self) -> int:
-        """Take up what is stored; what was open has expired with the core that asked. Returns how many that were."""
-        rows = await self._store.scan(_PREFIX)
-        left: list[ApprovalView] = []
-        for row in rows:
-            view = _stored(row.key, row.body)
-            view = msgspec.structs.replace(
-                view,
-                asked=rebased(view.asked, self._clock),
-                decided=view.decided and rebased(view.decided, self._clock),
-            )
-            if view.state is ApprovalState.OPEN:
-                view = self._ended(view, ApprovalState.EXPIRED, by="core", reason="the core was started again")
-                left.append(view)
-            self._views[view.id] = view
-        if left:
-            puts = [_put(view) for view in left]
-            await self._journal.commit(puts, [(str(view.session_id), ApprovalExpired(approval=view)) for view in left])
+        """Take up what is stored; what was open is orphaned, since who asked is gone. Returns how many that were.
+
+        A decision of which nobody knows whether it arrived says so. Nothing is decided or sent again.
+        """
+        await self.grants.load()
+        left = await self._rows.load()
+        now = mark(self._clock)
+        for start in range(0, len(left), _ORPHANS_AT_ONCE):
+            orphans = [closed(view, RESTART, now) for view in left[start : start + _ORPHANS_AT_ONCE]]
+            await self._rows.write(orphans, event_of)
+        decided = {ApprovalState.APPROVED, ApprovalState.DENIED}
+        unsure = [view for view in self._rows.views.values() if view.state in decided and not view.delivery]
+        if unsure:
+            await self._rows.write([told(view, "unknown") for view in unsure], event_of)
         return len(left)
 
     async def ask(
@@ -121,14 +138,27 @@ class Approvals:
         limit_s: float,
         deliver: Deliver,
         correlation: str = "",
+        task_id: TaskId | None = None,
+        generation: int = 0,
+        requester: str = "",
+        why_asked: str = "",
+        workspace: str = "",
+        action_limit_s: float | None = None,
     ) -> ApprovalView:
-        """Store a request; from then on it can be answered. limit_s: what is left of its run.
+        """Store a request; from then on it can be answered.
 
-        Raises StoreError; then nobody was asked.
+        limit_s: what is left of its run; action_limit_s: of the profile, None for the core's own. An earlier one about
+        the same call of the run is superseded, an orphan that asked the same is linked, all in one commit.
+        Raises Overloaded, StoreError; then nobody was asked.
         """
-        self._watch()
+        self._ends.watch()
+        self._rows.check_room(session_id)
+        made = digest(action)
+        earlier = await self._earlier(action, session_id=session_id, run_id=run_id, made=made)
+        limits = (limit_s, self._limit_s if action_limit_s is None else action_limit_s)
+        seconds = wait_s(action.deadline_s, *limits)
         now = mark(self._clock)
-        seconds = wait_s(action.deadline_s, min(limit_s, self._limit_s))
+        orphan = next((view for view in earlier if view.state is ApprovalState.ORPHANED), None)
         view = ApprovalView(
             id=ApprovalId(self._ids.new_id()),
             version=1,
@@ -141,209 +171,149 @@ class Approvals:
             detail=action.detail,
             kind=action.kind,
             options=action.options,
-            digest=digest(action.title, action.detail, action.kind, action.options),
+            digest=made,
             asked=now,
             deadline=Mark(now.at + seconds, now.mono + seconds),
+            action_kind=action.action_kind,
+            tool=action.tool,
+            target=action.target,
+            cwd=action.cwd,
+            diff=action.diff,
+            chain=action.chain,
+            task_id=task_id,
+            generation=generation,
+            requester=requester,
+            why_asked=why_asked,
+            offers=offers_for(action, has_task=task_id is not None),
+            warnings=warnings_for(action, pid=self._pid, workspace=workspace),
+            replaces=None if orphan is None else orphan.id,
         )
-        # Known before it is stored: a run that is cut off meanwhile still finds and ends it.
-        waiting = _Open(deliver, now.mono + seconds, correlation, asyncio.Lock())
-        self._views[view.id], self._open[view.id] = view, waiting
-        try:
-            async with waiting.lock:
-                await self._journal.commit(
-                    [_put(view, MUST_NOT_EXIST)],
-                    [(str(session_id), ApprovalAsked(approval=view))],
-                    actor=Actor(ActorKind.AGENT, agent),
-                    correlation=correlation,
-                )
-        except HermesError:
-            del self._views[view.id], self._open[view.id]
-            raise
-        waiting.is_stored = True
+        changed = [_replaced(item, view.id) if item is orphan else closed(item, SUPERSEDED, now) for item in earlier]
+        old = [(item, self._rows.waiting[item.id]) for item in changed if item.id in self._rows.waiting]
+        waiting = Waiting(deliver, now.mono + seconds, correlation, action.tool_call_id)
+        self._rows.begin(view, waiting)
+        await self._rows.write(
+            changed, event_of, new=view, new_event=_asked, actor=Actor(ActorKind.AGENT, agent), correlation=correlation
+        )
+        for item, waited in old:
+            if item.action_id != view.action_id:
+                # The runner may wait for the answer to both.
+                self._supervisor.spawn(f"superseded:{item.id}", self._ends.deliver(item, waited, no_decision(item)))
         return view
 
     async def answer_approval(self, command: AnswerApproval, actor: Actor) -> ApprovalView:
-        """Decide. The decision is stored before the agent hears of it.
+        """Decide. The decision is stored before the agent hears of it; a grant is stored with it.
 
-        Raises NotFound, InvalidInput, ConflictError when the digest is of something else,
-        AlreadyDecided (facts: by, at, outcome) when it is no longer open.
+        Raises NotFound, InvalidInput, ConflictError when the digest is of something else, Refused,
+        AlreadyDecided (facts: by, at, outcome, fix) when it is no longer open.
         """
-        view = self._get(command.approval_id)
-        if len(command.reason) > _REASON_LIMIT:
+        view = self._rows.get(command.approval_id)
+        await self._check_open([view.id])
+        answer = check_answer(view, command, actor)
+        # A caller that goes away must not leave a decision stored and never sent.
+        job = self._supervisor.spawn(f"answer:{view.id}", self._ends.answer({view.id: answer}, actor))
+        outcomes: list[ApprovalView | None] = await asyncio.shield(job)
+        decided = outcomes[0]
+        if decided is None:
+            raise too_late(self._rows.get(view.id), mark(self._clock))
+        return decided
+
+    async def deny_approvals(self, command: DenyApprovals, actor: Actor) -> BulkDenial:
+        """Say no to several in one commit. Raises InvalidInput, NotFound, Refused: then none is denied."""
+        ids = tuple(dict.fromkeys(command.approval_ids))
+        if not 1 <= len(ids) <= _BULK_LIMIT:
             raise InvalidInput(
-                "the reason is too long", field="reason", value=len(command.reason), fix=f"at most {_REASON_LIMIT}"
+                "no such number of approvals", field="approval_ids", value=len(ids), fix=f"1 to {_BULK_LIMIT}"
             )
-        if command.digest and command.digest != view.digest:
-            raise ConflictError(
-                "this approval asks for something else than what was looked at",
-                key=view.id,
-                expected=command.digest,
-                found=view.digest,
-            )
-        option_id = choose_option(view.options, allow=command.allow, option_id=command.option_id)
-        state = ApprovalState.APPROVED if command.allow else ApprovalState.DENIED
-        waiting = self._open.get(view.id)
-        decided = await self._settle(view.id, state, actor=actor, option_id=option_id, reason=command.reason)
-        if decided is None or waiting is None:
-            raise _already(self._get(view.id))
-        decision = Decision(allow=command.allow, option_id=option_id, reason=command.reason)
-        return await self._deliver(decided, waiting, decision, actor)
+        check_reason(command.reason)
+        answers = {item: denial(self._rows.get(item), command.reason, actor) for item in ids}
+        job = self._supervisor.spawn(f"deny:{ids[0]}", self._ends.answer(answers, actor))
+        outcomes: list[ApprovalView | None] = await asyncio.shield(job)
+        denied = tuple(item for item, view in zip(ids, outcomes, strict=True) if view is not None)
+        return BulkDenial(denied=denied, too_late=tuple(item for item in ids if item not in set(denied)))
 
-    async def end(self, approval_id: ApprovalId, outcome: ApprovalState, reason: str) -> None:
-        """Close one that the agent no longer waits for. One that is decided stays as it is."""
-        await self._settle(approval_id, outcome, reason=reason)
+    async def end(self, approval_id: ApprovalId, ending: Ending) -> None:
+        """Close one that the agent no longer waits for. One that is decided stays as it is. Raises StoreError."""
+        await self._ends.end([approval_id], ending)
 
-    async def end_run(self, run_id: RunId, outcome: ApprovalState, reason: str) -> None:
+    async def end_run(self, run_id: RunId, ending: Ending) -> None:
         """Close all that a run has left open. What cannot be stored now is tried again soon. Raises StoreError."""
-        for approval_id in [item for item in self._open if self._views[item].run_id == run_id]:
-            waiting = self._open[approval_id]
-            waiting.due = min(waiting.due, self._clock.monotonic())
-            await self._settle(approval_id, outcome, reason=reason)
+        try:
+            await self._ends.end(self._rows.open_of_run(run_id), ending)
+        finally:
+            self._rows.forget_run(run_id)
 
     async def get_approval(self, query: GetApproval) -> ApprovalView:
         """One approval. Raises NotFound."""
-        return self._get(query.approval_id)
+        return self._rows.get(query.approval_id)
 
     async def list_approvals(self, query: ListApprovals) -> ApprovalList:
-        """The open ones, the longest waiting first; then the decided ones, the latest first."""
+        """The open ones by their deadlines; then the others, the latest first. Raises InvalidInput."""
         if not 1 <= query.limit <= _LIST_LIMIT:
             raise InvalidInput(
                 "limit is out of range", field="limit", value=query.limit, fix=f"between 1 and {_LIST_LIMIT}"
             )
         seq = await self._journal.head()
-        found = [self._views[item] for item, waiting in self._open.items() if waiting.is_stored]
+        found = self._rows.shown()[: query.limit]
         if not query.open_only:
-            found += sorted(self._decided(), key=_decided_at, reverse=True)
-        return ApprovalList(approvals=tuple(found[: query.limit]), seq=seq)
+            found += self._rows.decided(query.limit - len(found))
+        return ApprovalList(approvals=tuple(found), seq=seq)
 
     async def close(self) -> None:
-        """Stop watching deadlines. Open ones expire with the next start."""
-        if self._is_watching:
-            self._is_watching = False
-            await self._supervisor.stop_service(_SERVICE)
-
-    def _get(self, approval_id: ApprovalId) -> ApprovalView:
-        view = self._views.get(approval_id)
-        if view is None:
-            raise NotFound(f"no approval {approval_id}", noun="approval", id=approval_id, fix="see `approvals list`")
-        return view
-
-    def _decided(self) -> list[ApprovalView]:
-        return [view for view in self._views.values() if APPROVAL.is_final(view.state)]
-
-    def _ended(
-        self, view: ApprovalView, state: ApprovalState, *, by: str, option_id: str = "", reason: str = ""
-    ) -> ApprovalView:
-        return msgspec.structs.replace(
-            view,
-            version=view.version + 1,
-            state=APPROVAL.step(view.state, _STEPS[state]),
-            decided=mark(self._clock),
-            decided_by=by,
-            option_id=option_id,
-            reason=reason,
-        )
-
-    async def _settle(
-        self,
-        approval_id: ApprovalId,
-        state: ApprovalState,
-        *,
-        actor: Actor = SYSTEM,
-        option_id: str = "",
-        reason: str = "",
-    ) -> ApprovalView | None:
-        """Store the end of an open approval; None when somebody else was first."""
-        waiting = self._open.get(approval_id)
-        if waiting is None:
-            return None
-        async with waiting.lock:
-            view = self._views.get(approval_id)
-            if view is None or approval_id not in self._open:
-                return None
-            ended = self._ended(view, state, by=actor.name, option_id=option_id, reason=reason)
-            old = self._overdue_rows()
-            await self._journal.commit(
-                [_put(ended), *(Put(_PREFIX + item, None) for item in old)],
-                [(str(view.session_id), _EVENTS[state](ended))],
-                actor=actor,
-                correlation=waiting.correlation,
-            )
-            self._views[approval_id] = ended
-            self._open.pop(approval_id, None)
-            for item in old:
-                self._views.pop(item, None)
-            return ended
-
-    def _overdue_rows(self) -> Sequence[ApprovalId]:
-        """Decided ones beyond those that are kept, the oldest first."""
-        decided = sorted(self._decided(), key=_decided_at)
-        return [view.id for view in decided[: max(0, len(decided) + 1 - KEPT)]]
-
-    async def _deliver(
-        self, view: ApprovalView, waiting: _Open, decision: Decision, actor: Actor = SYSTEM
-    ) -> ApprovalView:
-        """Tell the agent, and store how that went."""
+        """Stop watching deadlines, and store how often grants were used. What is open is orphaned at the next start."""
+        await self._ends.close()
         try:
-            async with asyncio.timeout(_DELIVER_LIMIT_S):
-                delivery = "sent" if await waiting.deliver(decision, view.state) else "refused_late"
-        except Exception:  # noqa: BLE001 - whatever a runner raises, the answer stands and did not arrive
-            delivery = "failed"
-        told = msgspec.structs.replace(view, version=view.version + 1, delivery=delivery)
-        try:
-            await self._journal.commit(
-                [_put(told)],
-                [(str(view.session_id), _EVENTS[view.state](told))],
-                actor=actor,
-                correlation=waiting.correlation,
-            )
+            await self.grants.tick(is_last=True)
         except StoreError:
-            # The decision itself is stored and carried out; failing the command would say otherwise.
-            return view
-        self._views[view.id] = told
-        return told
+            # Only counts are lost; a stop must not fail over them.
+            return
 
-    def _watch(self) -> None:
-        if not self._is_watching:
-            self._is_watching = True
-            self._supervisor.start(_SERVICE, self._expire)
+    def _end_grants(self, record: Record) -> None:
+        """What was granted for a task ends with it; for a session, once that begins anew or is put away."""
+        event = record.event
+        if type(event) not in _ENDS:
+            return
+        if isinstance(event, TaskEnded):
+            task_id = event.task.id
+            if event.task.state in _OVER and self.grants.has_task(task_id):
+                self._supervisor.spawn(f"grants:{task_id}", self.grants.end_task(task_id))
+        elif isinstance(event, SessionReset | SessionArchived):
+            session_id = event.session.id
+            if self.grants.has_session(session_id):
+                self._supervisor.spawn(f"grants:{session_id}", self.grants.end_session(session_id))
+        elif isinstance(event, ProfileDeleted):
+            # One of that name that comes later is another one.
+            self._supervisor.spawn(f"grants:{event.name}", self.grants.end_agent(event.name))
 
-    async def _expire(self) -> None:
+    async def _earlier(
+        self, action: ActionRequested, *, session_id: SessionId, run_id: RunId, made: str
+    ) -> list[ApprovalView]:
+        """What a new request changes: open ones of the same call, and the orphan that asked the same; all free."""
         while True:
-            await self._clock.sleep(_TICK_S)
-            now = self._clock.monotonic()
-            for approval_id, waiting in list(self._open.items()):
-                if waiting.due <= now:
-                    waiting.due = now + _RETRY_S
-                    self._supervisor.spawn(f"expire:{approval_id}", self._expire_one(approval_id, waiting))
+            same = [item for item in self._rows.open_of_run(run_id) if self._is_same_call(item, action)]
+            orphan = self._rows.orphan_of(session_id, made)
+            ids = [*same, *([orphan] if orphan is not None else [])]
+            if not self._rows.is_busy(ids):
+                return [self._rows.views[item] for item in ids]
+            # What is being written may be another thing afterwards.
+            await self._rows.free(ids)
 
-    async def _expire_one(self, approval_id: ApprovalId, waiting: _Open) -> None:
-        expired = await self._settle(approval_id, ApprovalState.EXPIRED, reason="nobody answered in time")
-        if expired is not None:
-            option_id = choose_option(expired.options, allow=False)
-            await self._deliver(expired, waiting, Decision(allow=False, option_id=option_id, reason=expired.reason))
+    def _is_same_call(self, approval_id: ApprovalId, action: ActionRequested) -> bool:
+        if self._rows.views[approval_id].action_id == action.action_id:
+            return True
+        return bool(action.tool_call_id) and self._rows.waiting[approval_id].tool_call_id == action.tool_call_id
 
-
-def _put(view: ApprovalView, expect: int | None = None) -> Put:
-    return Put(_PREFIX + view.id, msgspec.json.encode(view), expect)
-
-
-def _decided_at(view: ApprovalView) -> tuple[float, str]:
-    return (view.decided.at if view.decided is not None else 0.0, view.id)
-
-
-def _stored(key: str, body: bytes) -> ApprovalView:
-    try:
-        return _views.decode(body)
-    except msgspec.DecodeError as error:
-        raise StoreError(f"row {key} cannot be read: {error}", cause="corrupt", fix="restore a backup") from error
+    async def _check_open(self, ids: Sequence[ApprovalId]) -> None:
+        await self._rows.free(ids)
+        for item in ids:
+            view = self._rows.get(item)
+            if APPROVAL.is_final(view.state):
+                raise too_late(view, mark(self._clock))
 
 
-def _already(view: ApprovalView) -> AlreadyDecided:
-    at = view.decided.at if view.decided is not None else 0.0
-    return AlreadyDecided(
-        f"already {view.state.value} by {view.decided_by or 'the core'}",
-        by=view.decided_by or "core",
-        at=at,
-        outcome=view.state.value,
-    )
+def _asked(view: ApprovalView) -> Event:
+    return ApprovalAsked(approval=view)
+
+
+def _replaced(view: ApprovalView, by: ApprovalId) -> ApprovalView:
+    return msgspec.structs.replace(view, version=view.version + 1, replaced_by=by)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from core.api.runs import (
+    ActionKind,
     ActionRequested,
     ActionSettled,
     Phase,
@@ -27,7 +28,7 @@ class Progress:
 
     def __init__(self) -> None:
         self.calls: dict[str, ToolCall] = {}
-        self.actions: dict[str, None] = {}
+        self.actions: dict[str, ActionKind] = {}
         self.usage = Usage()
         self.text_count = 0
         self._phase = Phase.ADMITTING
@@ -64,7 +65,7 @@ class Progress:
                 if not call.status.is_final:
                     self.calls[call.id] = call
             case ActionRequested():
-                self.actions[report.action_id] = None
+                self.actions[report.action_id] = report.action_kind
             case ActionSettled():
                 del self.actions[report.action_id]
             case UsageReported():
@@ -77,7 +78,8 @@ class Progress:
     def _phase_after(self) -> Iterator[PhaseChanged]:
         phase, tool = Phase.MODEL, ""
         if self.actions:
-            phase = Phase.APPROVAL
+            is_question = set(self.actions.values()) == {ActionKind.QUESTION}
+            phase = Phase.CLARIFY if is_question else Phase.APPROVAL
         elif self.calls:
             phase, tool = Phase.TOOL, next(reversed(self.calls.values())).title[:_TITLE_LIMIT]
         if (phase, tool) != (self._phase, self._tool):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from core.api.runs import (
     PhaseChanged,
@@ -18,7 +18,7 @@ from core.api.runs import (
 
 _MERGE_LIMIT = 2048
 _BUFFER_LIMIT = 4096
-_NEWEST_COUNTS = PlanReported | UsageReported | PhaseChanged
+_NEWEST_COUNTS = (PlanReported, UsageReported, PhaseChanged)
 
 
 class Reports:
@@ -83,3 +83,9 @@ def _replaces(report: RunReport, old: RunReport) -> bool:
     if isinstance(report, ToolReported):
         return isinstance(old, ToolReported) and old.call.id == report.call.id
     return isinstance(report, _NEWEST_COUNTS) and type(old) is type(report)
+
+
+async def let_go(reports: AsyncIterator[RunReport]) -> None:
+    """Close an iterator that was not read to its end, if it can be closed."""
+    if isinstance(reports, AsyncGenerator):
+        await reports.aclose()

@@ -11,7 +11,9 @@ from typing import Protocol
 
 import msgspec
 
-from core.api.base import AgentName, RunId, SessionId
+from core.agents.ports import ToolHost
+from core.api.base import AgentName, RunId, SessionId, TaskId
+from core.api.policies import ExecutionPolicy, FieldEnforcement, Runtime
 from core.api.runs import RunReport
 from core.api.sessions import MessageView
 from core.api.transcripts import EntryView
@@ -23,9 +25,10 @@ from core.secrets import Secret
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a runner can do.
 
-    approvals: it asks before it acts and obeys the answer. resume: it keeps the conversation
-    itself over restarts. action_deadline_s: how long it waits for a decision; None is for ever.
-    isolation: in words for the screen, who enforces what.
+    approvals: it asks before it acts and obeys the answer. resume: it keeps the conversation itself, so that only new
+    messages go to it. summarizes: it can be asked for a summary. action_deadline_s: how long it waits for a decision;
+    None is for ever. runtimes: what may carry it, its own first. isolation: in words for the screen, who enforces what;
+    enforcement: the same for each field of the policy.
     """
 
     approvals: bool
@@ -33,14 +36,20 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     steer: bool
     resume: bool = False
     images: bool = False
+    summarizes: bool = False
+    is_experimental: bool = False
     action_deadline_s: float | None = None
+    runtimes: tuple[Runtime, ...] = (Runtime.REMOTE,)
     isolation: str = "remote (unknown)"
+    enforcement: tuple[FieldEnforcement, ...] = ()
 
 
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One turn: what is to be answered and what was said before.
 
-    messages: in order, at least one. history: entries of the present epoch before them.
+    messages: in order, at least one. history: entries of the present epoch before them, the oldest first; a summary
+    stands for what came before it. model: in place of the agent's own. extra_system_prompt: after the agent's own.
+    policy: what the run may do. total_s: the longest that it may take.
     """
 
     session_id: SessionId
@@ -50,14 +59,20 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     messages: Sequence[MessageView]
     history: Sequence[EntryView] = ()
+    model: str = ""
+    extra_system_prompt: str = ""
+    policy: ExecutionPolicy = ExecutionPolicy()
+    task_id: TaskId | None = None
+    total_s: float = 600.0
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to an action. option_id: one of those that were offered."""
+    """The answer to an action. option_id: one of those that were offered. answer: to a question, in words."""
 
     allow: bool
     option_id: str
     reason: str = ""
+    answer: str = ""
 
 
 class Runner(Protocol):
@@ -65,6 +80,11 @@ class Runner(Protocol):
 
     kind: str
     capabilities: Capabilities
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can take another turn. One that is not is replaced."""
+        ...
 
     async def open(self) -> None:
         """Start what must be started. Raises HermesError with a hint what is missing."""
@@ -86,6 +106,13 @@ class Runner(Protocol):
         """Ask the turn to stop; its iterator still ends with TurnEnded. May be called twice."""
         ...
 
+    async def summarize(self, text: str, *, model: str) -> str:
+        """A summary of a conversation, by the agent's own model or the one that is named; "" when it cannot.
+
+        Not while a turn goes on. Raises HermesError.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of everything, at once. May be called twice."""
         ...
@@ -99,6 +126,7 @@ class RunnerContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a runner is built with. home: files of the configuration are relative to it;
     workspace: its only folder, which may not be there yet; secret: resolves a
     reference of the configuration (reads the disk: call it off the loop); random: numbers in [0, 1).
+    tools: runs the core's tools, sandboxed. policy: of the profile.
     """
 
     clock: Clock
@@ -107,3 +135,5 @@ class RunnerContext(msgspec.Struct, frozen=True, kw_only=True):
     workspace: Path
     secret: Callable[[str], Secret]
     random: Callable[[], float]
+    tools: ToolHost
+    policy: ExecutionPolicy = ExecutionPolicy()

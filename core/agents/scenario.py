@@ -61,7 +61,8 @@ _ONCE = (
 class ApprovalPart(Part, frozen=True, kw_only=True):
     """A question to the operator, and what follows from either answer.
 
-    deadline_s: announced; gives_up_s: after which the agent takes it as a no without a word.
+    deadline_s: announced; gives_up_s: after which the agent takes it as a no without a word. tool, target: for the
+    policy; without them the detail of what executes or deletes is the target of exec. chain: agents in between.
     """
 
     title: str
@@ -70,6 +71,10 @@ class ApprovalPart(Part, frozen=True, kw_only=True):
     options: Annotated[tuple[OptionPart, ...], Meta(min_length=1, max_length=16)] = _ONCE
     deadline_s: Seconds | None = None
     gives_up_s: Seconds | None = None
+    tool: str = ""
+    target: str = ""
+    diff: str = ""
+    chain: tuple[str, ...] = ()
     allow: "tuple[Step, ...]" = ()
     deny: "tuple[Step, ...]" = ()
 
@@ -79,6 +84,12 @@ class WritePart(Part, frozen=True, kw_only=True):
 
     path: str
     text: str
+
+
+class RunPart(Part, frozen=True, kw_only=True):
+    """A command line for a shell; really run, after approval and as the policy wants it."""
+
+    command: str
 
 
 class ErrorPart(Part, frozen=True, kw_only=True):
@@ -111,7 +122,8 @@ class Step(Part, frozen=True, kw_only=True, omit_defaults=True):
 
     text and thought are streamed word by word; silent: nothing ever again; crash: the agent
     dies, with these last words; wrong: text with escapes, markup and bidi; flood: so many
-    deltas at once; ask: a question that ends the turn; stop: the end of the turn.
+    deltas at once; ask: a question that ends the turn; question: one whose answer is waited for, in words;
+    mode: it works in a mode of its own from now on; stop: the end of the turn.
     """
 
     text: str | None = None
@@ -120,6 +132,9 @@ class Step(Part, frozen=True, kw_only=True, omit_defaults=True):
     plan: tuple[PlanPart | str, ...] | None = None
     approval: ApprovalPart | None = None
     write: WritePart | None = None
+    run: RunPart | None = None
+    question: str | None = None
+    mode: str | None = None
     pause: Span | None = None
     silent: bool | None = None
     crash: str | None = None

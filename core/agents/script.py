@@ -6,6 +6,7 @@ from core.agents.scenario import (
     FLOOD_LIMIT,
     ApprovalPart,
     PlanPart,
+    RunPart,
     Step,
     ToolPart,
     WritePart,
@@ -21,9 +22,11 @@ HOSTILE = (
 """Text that does harm where text is not treated as data: escapes, markup, bidi, joiners."""
 
 HELP = (
-    "Commands: !plan · !write FILE TEXT · !sh COMMAND · !ask QUESTION · !slow SECONDS · !flood COUNT · "
-    "!crash · !hang · !late · !long · !escape"
+    "Commands: !plan · !write FILE TEXT · !sh COMMAND · !run COMMAND · !child NAME COMMAND · !ask QUESTION · "
+    "!mode NAME · !slow SECONDS · !flood COUNT · !crash · !hang · !late · !long · !escape"
 )
+MODES_WITHOUT_QUESTIONS = frozenset({"bypass", "bypassPermissions", "dont_ask", "yolo"})
+"""Modes in which an agent no longer asks."""
 _LONG_COUNT = 70_000
 _SLOW_LIMIT_S = 3_600.0
 _CANNED = {
@@ -68,8 +71,27 @@ def _write(rest: str) -> Sequence[Step]:
 
 
 def _sh(rest: str) -> Sequence[Step]:
-    if not rest:
-        return (_say("Which command? !sh COMMAND"),)
+    return _pretended(rest, ()) if rest else (_say("Which command? !sh COMMAND"),)
+
+
+def _child(rest: str) -> Sequence[Step]:
+    name, _, command = rest.partition(" ")
+    if not command.strip():
+        return (_say("Which agent, and which command? !child NAME COMMAND, or NAME/NAME for a child's child"),)
+    return _pretended(command.strip(), tuple(part for part in name.split("/") if part))
+
+
+def _run(rest: str) -> Sequence[Step]:
+    return (Step(run=RunPart(command=rest)) if rest else _say("Which command? !run COMMAND"),)
+
+
+def _mode(rest: str) -> Sequence[Step]:
+    name = rest or "default"
+    return (Step(mode=name), _say(f"I work in mode {name} now."))
+
+
+def _pretended(rest: str, chain: tuple[str, ...]) -> Sequence[Step]:
+    """A command whose output is canned. chain: agents between the session's own and the one that asks."""
     output = _CANNED.get(rest)
     title = f"sh: {rest}"
     call = ToolPart(
@@ -86,6 +108,9 @@ def _sh(rest: str) -> Sequence[Step]:
                 title=title,
                 detail=rest,
                 kind=ToolKind.EXECUTE,
+                tool="exec",
+                target=rest,
+                chain=chain,
                 allow=(Step(tool=call), _say("Ran it." if output else "It failed.")),
                 deny=(_say("Not run, as you decided."),),
             )
@@ -94,7 +119,7 @@ def _sh(rest: str) -> Sequence[Step]:
 
 
 def _ask(rest: str) -> Sequence[Step]:
-    return (Step(ask=rest or "What exactly do you want me to do?"),)
+    return (Step(question=rest or "What exactly do you want me to do?"),)
 
 
 def _slow(rest: str) -> Sequence[Step]:
@@ -131,6 +156,9 @@ _COMMANDS: dict[str, Callable[[str], Sequence[Step]]] = {
     "!plan": _plan,
     "!write": _write,
     "!sh": _sh,
+    "!run": _run,
+    "!child": _child,
+    "!mode": _mode,
     "!ask": _ask,
     "!slow": _slow,
     "!flood": _flood,

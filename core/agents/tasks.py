@@ -1,354 +1,327 @@
-"""Runs: admitted, driven, watched and ended, each with exactly one TurnEnded; what the gateway calls agents."""
+"""Work for agents: accepted durably and once, cancelled, tried again, put away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import msgspec
 
-from core.agents.adapters import CAPABILITIES
-from core.agents.approval import MARGIN_S
-from core.agents.approvals import Approvals
-from core.agents.flights import Flight, let_go
-from core.agents.pool import Pool
-from core.agents.questions import Questions, outcome_of
-from core.agents.runner import TurnRequest
-from core.agents.runners import Runners, kind_of
-from core.agents.watch import Due, Stage, ending, find_due, verdict
-from core.api.base import AgentName, RunId, SessionId
-from core.api.errors import HermesError
-from core.api.profiles import ListProfiles, ProfileList, ProfileView
-from core.api.runs import (
-    ActionRequested,
-    ActionSettled,
-    Phase,
-    PhaseChanged,
-    RunLogged,
-    RunReport,
-    Stop,
-    TurnEnded,
-    Usage,
+from core.agents.accepted import content_of_command, place_of
+from core.agents.dispatch import Dispatch
+from core.agents.ports import Conversations, TaskPost
+from core.agents.register import Entry, Register
+from core.agents.task import OVER, TASK, TaskStep
+from core.agents.task_check import check_command, check_reason
+from core.agents.task_inputs import TaskInputs
+from core.agents.task_rows import Letter, StoredTask, bare, letter_of, view_of
+from core.agents.task_terms import Copy, TaskTerms
+from core.api import tasks as words
+from core.api.base import Actor, AgentName, Event, Mark, RunId, SessionId, TaskId
+from core.api.errors import Refused
+from core.api.sessions import Mode
+from core.api.tasks import (
+    ArchiveTask,
+    CancelRun,
+    CancelTask,
+    RetryTask,
+    StartTask,
+    TaskArchived,
+    TaskKind,
+    TaskQueued,
+    TaskReceipt,
+    TaskState,
+    TaskView,
+    UnarchiveTask,
 )
-from core.api.sessions import MessageView
-from core.api.transcripts import EntryView
-from core.clock import Clock
+from core.clock import Clock, mark
+from core.handlers import CommandHandlers
 from core.ids import IdSource
-from core.secrets import Secret
-from core.settings import OpenaiSettings, Settings
-from core.supervisor import Supervisor
-from core.waits import breathe
+from core.journal import Journal
 
-TEXT_LIMIT = 4_000_000
-_SERVICE = "agents"
-_TICK_S = 0.5
-_BREATHE_EVERY = 64
-_CLOSE_LIMIT_S = 8.0
-_LEFT = TurnEnded(stop=Stop.CANCELLED, error="nobody reads the answer any more", code="abandoned")
-_CORE_STOPS = TurnEnded(stop=Stop.CANCELLED, error="the core stops", code="stopping")
-_TOO_MUCH = TurnEnded(stop=Stop.ERROR, error=f"more than {TEXT_LIMIT} characters of text", code="output_limit")
+_CANCELLED = "cancelled by user"
 
 
 class Tasks:
-    """Runs of all agents."""
+    """Every command about tasks. text_limit: characters of one task's text."""
 
     def __init__(
         self,
         *,
-        settings: Settings,
-        approvals: Approvals,
+        register: Register,
+        terms: TaskTerms,
+        dispatch: Dispatch,
+        conversations: Conversations,
+        post: TaskPost,
+        journal: Journal,
         clock: Clock,
         ids: IdSource,
-        supervisor: Supervisor,
-        home: Path,
-        secret: Callable[[str], Secret],
-        random: Callable[[], float],
+        text_limit: int = 200_000,
     ) -> None:
-        self._settings = settings
-        self._agents = settings.agents
-        self._approvals = approvals
-        self._questions = Questions(approvals, clock)
+        self._register = register
+        self._terms = terms
+        self._dispatch = dispatch
+        self._conversations = conversations
+        self._post = post
+        self._journal = journal
         self._clock = clock
-        self._supervisor = supervisor
-        self._runners = Runners(agents=settings.agents, clock=clock, ids=ids, home=home, secret=secret, random=random)
-        self.pool = Pool({AgentName(name): agent.concurrency for name, agent in settings.agents.items()})
-        self._flights: dict[RunId, Flight] = {}
-        self._last_of: dict[SessionId, Flight] = {}
-        self._is_watching = False
-        self._is_closing = False
-
-    def find_agent(self, name: str | None) -> AgentName | None:
-        """The agent of that name, the default one for None; None when there is none such."""
-        wanted = self._settings.default_agent if name is None else name
-        return AgentName(wanted) if wanted in self._agents else None
-
-    def can_steer(self, name: AgentName) -> bool:
-        """Whether text can be put into a turn that goes on."""
-        return name in self._agents and CAPABILITIES[kind_of(self._agents[name])].steer
-
-    def limits_s(self, name: AgentName) -> tuple[float, float]:
-        """Stall limit and total limit of its turns, in seconds; zeros for an agent that is gone."""
-        agent = self._agents.get(name)
-        return (agent.stall_limit_s, agent.total_limit_s) if agent is not None else (0.0, 0.0)
+        self._ids = ids
+        self._text_limit = text_limit
+        # By key; a future where somebody else waits for it.
+        self._storing: dict[str, asyncio.Future[None] | None] = {}
+        self._inputs = TaskInputs(
+            register=register,
+            terms=terms,
+            dispatch=dispatch,
+            conversations=conversations,
+            clock=clock,
+            text_limit=text_limit,
+            alone=self.alone,
+        )
 
     @property
-    def running_count(self) -> int:
-        """Runs that have not ended, those that wait for a slot included."""
-        return len(self._flights)
+    def commands(self) -> CommandHandlers:
+        """Who carries out which command."""
+        return {
+            words.StartTask: self.start_task,
+            words.SendInput: self._inputs.send_input,
+            words.CancelTask: self.cancel_task,
+            words.CancelRun: self.cancel_run,
+            words.RetryTask: self.retry_task,
+            words.ArchiveTask: self.archive_task,
+            words.UnarchiveTask: self.unarchive_task,
+        }
 
-    @property
-    def runner_count(self) -> int:
-        """Runners that are kept, busy or idle."""
-        return len(self._runners)
+    # -- accepting
 
-    async def run(
-        self,
-        *,
-        session_id: SessionId,
-        epoch: int,
-        agent: AgentName,
-        run_id: RunId,
-        attempt: int,
-        messages: Sequence[MessageView],
-        history: Sequence[EntryView],
-    ) -> AsyncIterator[RunReport]:
-        """Answer the messages: reports from PhaseChanged(admitting) to exactly one TurnEnded.
+    async def start_task(self, command: StartTask, actor: Actor) -> TaskReceipt:
+        """Accept work; it is durable when this returns.
 
-        Reading slowly does not slow the run; not reading to the end cancels it.
+        Raises InvalidInput, NotFound, Refused, ConflictError, Overloaded, StoreError.
         """
-        refusal = self._refusal(agent, run_id)
-        if refusal is not None:
-            yield PhaseChanged(phase=Phase.ADMITTING)
-            yield refusal
-            return
-        request = TurnRequest(
-            session_id=session_id,
-            epoch=epoch,
+        command = check_command(command, self._text_limit)
+        agent = self._terms.agent(command.agent)
+        copy = self._terms.now(agent)
+        if command.policy is not None:
+            self._terms.check(command.policy)
+        elif copy.refusal:
+            self._terms.check(copy.policy)
+        if copy.fingerprint not in self._register.profiles:
+            await self._terms.keep(copy)
+        if command.parent_id is not None:
+            self._register.get(command.parent_id)
+        if command.session_id:
+            self._conversations.check_session(SessionId(command.session_id))
+        if command.deliver:
+            self._conversations.check_delivery(command.routing, has_own=bool(command.session_id))
+        if command.idempotency_key:
+            return await self._once(command, agent, copy, actor)
+        if command.session_id and command.hook_id is None:
+            return await self._begin(command, agent, copy, actor, "")
+        return await self._accept(self._letter(command, agent, copy, actor, ""), copy)
+
+    async def _once(self, command: StartTask, agent: AgentName, copy: Copy, actor: Actor) -> TaskReceipt:
+        key = command.idempotency_key
+        content = content_of_command(command, agent)
+        place = place_of(agent, key)
+        # As alone() does, with nothing that can be saved: there may be many in a second.
+        while place in self._storing:
+            await self._other(place)
+        self._storing[place] = None
+        try:
+            known = self._register.accepted.find(agent, key, content)
+            if known is not None:
+                return await self._inputs.repeated(known)
+            if command.session_id and command.hook_id is None:
+                return await self._begin(command, agent, copy, actor, content)
+            return await self._accept(self._letter(command, agent, copy, actor, content), copy)
+        finally:
+            self._leave(place)
+
+    async def _begin(self, command: StartTask, agent: AgentName, copy: Copy, actor: Actor, content: str) -> TaskReceipt:
+        """Accept a command, or give it to the run that goes on in its session."""
+        letter = self._letter(command, agent, copy, actor, content)
+        run_id = None
+        if command.session_id and command.hook_id is None:
+            run_id = self._conversations.live_run(SessionId(command.session_id))
+        if run_id is None:
+            return await self._accept(letter, copy)
+        receipt = await self._inputs.join(letter, run_id, actor)
+        return receipt or await self._put_in(letter, copy, run_id)
+
+    async def _accept(self, letter: Letter, copy: Copy) -> TaskReceipt:
+        mail_id = await self._post.post(letter, order_key=letter.session_id)
+        entry, view = self._entry(letter, copy)
+        entry.mail_id = mail_id
+        self._register.add(entry)
+        self._register.remember(letter)
+        self._dispatch.add(view)
+        shown = bare(view)
+        self._journal.publish(view.session_id, TaskQueued(task=shown), actor=letter.actor)
+        return TaskReceipt(task=shown)
+
+    async def _put_in(self, letter: Letter, copy: Copy, run_id: RunId) -> TaskReceipt:
+        """A command for a session in which a run goes on that is no task's: a followup, and a task of its own."""
+        letter = msgspec.structs.replace(letter, kind=TaskKind.RUN_INPUT, queue_mode=Mode.FOLLOWUP)
+        entry, view = self._entry(letter, copy)
+        self._register.add(entry)
+        try:
+            async with entry.lock:
+                assert entry.stored is not None, "it has just been made"
+                receipt = await self._dispatch.put(entry, entry.stored, text=view.text, mode=Mode.FOLLOWUP)
+        except BaseException:
+            if not entry.is_handed:
+                self._register.forget(view.id)
+            raise
+        self._register.remember(letter)
+        task = entry.view or view
+        return TaskReceipt(task=bare(task), outcome=receipt.outcome, run_id=run_id)
+
+    def _letter(self, command: StartTask, agent: AgentName, copy: Copy, actor: Actor, content: str) -> Letter:
+        task_id = TaskId(self._ids.new_id())
+        session_id = command.session_id or self._conversations.new_session_id(task_id)
+        return letter_of(
+            command,
+            task_id=task_id,
             agent=agent,
-            run_id=run_id,
-            attempt=attempt,
-            messages=messages,
-            history=history,
-        )
-        flight = self._start(request)
-        try:
-            async for report in flight.reports.read():
-                yield report
-        finally:
-            self._stop(flight, _LEFT)
-
-    async def steer(self, run_id: RunId, text: str) -> bool:
-        """Put text into the run. False when it cannot take any."""
-        flight = self._flights.get(run_id)
-        if flight is None or flight.verdict is not None or not flight.is_turning or flight.runner is None:
-            return False
-        try:
-            return await flight.runner.steer(text)
-        except Exception:  # noqa: BLE001 - a runner that fails here has not taken the text
-            return False
-
-    async def interrupt(self, run_id: RunId, reason: str) -> bool:
-        """Ask the run to stop, also when it waits for a slot or a decision. False when it is gone."""
-        flight = self._flights.get(run_id)
-        if flight is None:
-            return False
-        self._stop(flight, TurnEnded(stop=Stop.CANCELLED, error=reason, code="interrupted"))
-        return True
-
-    async def forget(self, session_id: SessionId) -> None:
-        """Drop what the session's runner remembers; its next turn starts afresh."""
-        await self._runners.forget(session_id)
-
-    async def list_profiles(self, _query: ListProfiles) -> ProfileList:
-        """All agents by name."""
-        seq = await self._approvals.head()
-        return ProfileList(profiles=tuple(self._profile(AgentName(name)) for name in sorted(self._agents)), seq=seq)
-
-    async def close(self) -> None:
-        """Stop all runs, wait a little for their ends, let go of all runners. May be called twice."""
-        self._is_closing = True
-        left = list(self._flights.values())
-        for flight in left:
-            self._stop(flight, _CORE_STOPS)
-        try:
-            async with asyncio.timeout(_CLOSE_LIMIT_S):
-                for flight in left:
-                    await flight.landed.wait()
-        except TimeoutError:
-            for flight in left:
-                flight.cut()
-        if self._is_watching:
-            self._is_watching = False
-            await self._supervisor.stop_service(_SERVICE)
-        await self._approvals.close()
-        await self._runners.close()
-
-    def _profile(self, name: AgentName) -> ProfileView:
-        settings = self._agents[name]
-        capabilities = CAPABILITIES[kind_of(settings)]
-        return ProfileView(
-            name=name,
-            runner=kind_of(settings),
-            model=settings.model if isinstance(settings, OpenaiSettings) else settings.scenario,
-            is_default=name == self._settings.default_agent,
-            approvals=capabilities.approvals,
-            steer=capabilities.steer,
-            isolation=capabilities.isolation,
-            busy=self.pool.busy_count(name),
-            limit=self.pool.limit(name),
-            waiting=self.pool.waiting_count(name),
+            session_id=SessionId(session_id),
+            profile=copy.fingerprint,
+            at=self._clock.now(),
+            actor=actor,
+            content=content,
         )
 
-    def _refusal(self, agent: AgentName, run_id: RunId) -> TurnEnded | None:
-        if self._is_closing:
-            return _CORE_STOPS
-        if agent not in self._agents:
-            return TurnEnded(stop=Stop.ERROR, error=f"there is no agent {agent}", code="not_found")
-        if run_id in self._flights:
-            return TurnEnded(stop=Stop.ERROR, error=f"run {run_id} goes on already", code="conflict")
-        return None
+    def _entry(self, letter: Letter, copy: Copy) -> tuple[Entry, TaskView]:
+        accepted = Mark(letter.accepted_at, self._clock.monotonic())
+        view = view_of(letter, letter.policy or copy.policy, accepted)
+        stored = StoredTask(view=view, actor=letter.actor, content=letter.content, own_policy=letter.policy is not None)
+        return Entry(stored), view
 
-    def _start(self, request: TurnRequest) -> Flight:
-        if not self._is_watching:
-            self._is_watching = True
-            self._supervisor.start(_SERVICE, self._watch)
-        before = self._last_of.get(request.session_id)
-        flight = Flight(request, before, self._clock.monotonic())
-        if before is not None:
-            before.successors.append(flight)
-        self._flights[request.run_id] = self._last_of[request.session_id] = flight
-        flight.push(PhaseChanged(phase=Phase.ADMITTING))
-        self._supervisor.spawn(f"agent:{request.run_id}", self._drive(flight))
-        return flight
-
-    def _stop(self, flight: Flight, why: TurnEnded) -> None:
-        """Have a run end with `why`. The first reason counts; one that has ended is left alone."""
-        if flight.verdict is not None or flight.watched.stage is Stage.CLOSING or flight.landed.is_set():
-            return
-        flight.verdict = why
-        flight.watched.stop_asked_at = self._clock.monotonic()
-        if flight.is_turning:
-            self._supervisor.spawn(f"cancel:{flight.request.run_id}", self._cancel(flight, why))
-        else:
-            flight.cut()
-
-    async def _cancel(self, flight: Flight, why: TurnEnded) -> None:
-        if flight.runner is None:
-            return
+    @asynccontextmanager
+    async def alone(self, agent: AgentName, key: str) -> AsyncGenerator[None]:
+        """One at a time for each key: who comes second finds what the first has done."""
+        place = place_of(agent, key)
+        while place in self._storing:
+            await self._other(place)
+        self._storing[place] = None
         try:
-            await flight.runner.cancel(why.error)
-        except Exception as error:  # noqa: BLE001 - the grace period ends what cannot be cancelled
-            flight.push(RunLogged(level="warning", text=f"cancelling failed: {type(error).__name__}"))
-
-    async def _drive(self, flight: Flight) -> None:
-        end = _CORE_STOPS
-        try:
-            end = await self._flown(flight)
-            flight.watched.enter(Stage.CLOSING, self._clock.monotonic())
-            await self._questions.close(flight, end)
-            if flight.runner is not None:
-                usable = not flight.needs_new_runner and end.stop is not Stop.DIED
-                await self._runners.give_back(flight.request.session_id, is_usable=usable)
+            yield
         finally:
-            self._land(flight, end)
+            self._leave(place)
 
-    async def _flown(self, flight: Flight) -> TurnEnded:
-        reported: TurnEnded | None = None
-        scope = flight.scope = asyncio.timeout(None)
-        try:
-            async with scope:
-                reported = await self._turn(flight)
-        except HermesError as error:
-            reported = TurnEnded(stop=Stop.ERROR, error=error.message, code=error.code)
-            flight.needs_new_runner = True
-        except Exception as error:  # noqa: BLE001 - whatever an adapter raises ends its run and nothing else
-            flight.needs_new_runner = True
-            if not (isinstance(error, TimeoutError) and scope.expired()):
-                # Only the kind: the text of a library's error may quote a secret.
-                what = f"the runner failed with {type(error).__name__}"
-                reported = TurnEnded(stop=Stop.ERROR, error=what, code="runner_fault")
-        finally:
-            flight.scope = None
-        return ending(reported, flight.verdict)
+    async def _other(self, place: str) -> None:
+        """Until somebody else is done with the key."""
+        over = self._storing[place]
+        if over is None:
+            over = self._storing[place] = asyncio.get_running_loop().create_future()
+        await asyncio.shield(over)
 
-    async def _turn(self, flight: Flight) -> TurnEnded | None:
-        request = flight.request
-        while flight.verdict is None and not self._has_slot(flight):
-            flight.wake.clear()
-            await flight.wake.wait()
-        if flight.verdict is not None:
-            return None
-        flight.watched.enter(Stage.OPENING, self._clock.monotonic())
-        flight.runner = await self._runners.take(request.session_id, request.agent)
-        flight.watched.enter(Stage.TURNING, self._clock.monotonic())
-        flight.push(PhaseChanged(phase=Phase.MODEL))
-        reports = flight.runner.turn(request)
-        try:
-            async for report in reports:
-                if isinstance(report, TurnEnded):
-                    return report
-                await self._take(flight, report)
-        finally:
-            await let_go(reports)
-        flight.needs_new_runner = True
-        return None
+    def _leave(self, place: str) -> None:
+        over = self._storing.pop(place)
+        if over is not None:
+            over.set_result(None)
 
-    def _has_slot(self, flight: Flight) -> bool:
-        if flight.before is not None and not flight.before.landed.is_set():
-            return False
-        flight.before = None
-        return self.pool.join(flight.request.agent, flight.request.run_id)
+    # -- orders
 
-    async def _take(self, flight: Flight, report: RunReport) -> None:
-        flight.note(report, self._clock.monotonic())
-        if isinstance(report, ActionRequested):
-            flight.has_asked = True
-            await self._questions.ask(flight, report, limit_s=self._left_s(flight))
-        elif isinstance(report, ActionSettled):
-            await self._questions.settled_by_agent(flight, report)
-        else:
-            flight.push(report)
-        if flight.progress.text_count > TEXT_LIMIT:
-            self._stop(flight, _TOO_MUCH)
-        if flight.report_count % _BREATHE_EVERY == 0:
-            # A runner that never waits must not hold the loop.
-            await breathe()
+    async def cancel_task(self, command: CancelTask, actor: Actor) -> TaskReceipt:
+        """Stop a task. It is cancelled when this returns; what still runs of it is told to stop.
 
-    def _left_s(self, flight: Flight) -> float:
-        """Time for an answer, which leaves the run some to end well when none comes."""
-        _, total_s = self.limits_s(flight.request.agent)
-        return max(0.0, flight.watched.since + total_s - MARGIN_S - self._clock.monotonic())
+        Raises NotFound, Refused when it is over for good, StoreError.
+        """
+        reason = check_reason(command.reason) or _CANCELLED
+        entry = self._register.get(command.task_id)
+        async with entry.lock:
+            view = await self._view(entry)
+            if view.state is TaskState.CANCELLED:
+                return TaskReceipt(task=bare(view), is_duplicate=True)
+            if TASK.is_final(view.state):
+                raise _refused(view, "cancelled")
+            ended = await self._dispatch.end(entry, view, TaskStep.CANCEL, error=reason, actor=actor)
+        await self._stop(view, reason, actor)
+        return TaskReceipt(task=bare(ended), run_id=view.target_run_id)
 
-    def _land(self, flight: Flight, end: TurnEnded) -> None:
-        """The last step, which cannot fail: all that is unfinished is closed, the slot is free, the reader is told."""
-        request = flight.request
-        for report in flight.progress.closing(outcome_of(end).value):
-            flight.reports.push(report)
-        if end.usage == Usage():
-            end = msgspec.structs.replace(end, usage=flight.progress.usage)
-        del self._flights[request.run_id]
-        flight.landed.set()
-        if self._last_of.get(request.session_id) is flight:
-            del self._last_of[request.session_id]
-        for run_id in self.pool.leave(request.agent, request.run_id):
-            self._flights[run_id].wake.set()
-        for successor in flight.successors:
-            successor.wake.set()
-        flight.reports.push(end)
+    async def _stop(self, view: TaskView, reason: str, actor: Actor) -> None:
+        """Let go of what waits of a task in its session, and stop what runs of it."""
+        for message in list(self._conversations.waiting(view.session_id)):
+            if message.task_id == view.id:
+                await self._conversations.stop(view.session_id, message_id=message.id, reason=reason, actor=actor)
+        if view.message_id is not None:
+            await self._conversations.stop(view.session_id, message_id=view.message_id, reason=reason, actor=actor)
 
-    async def _watch(self) -> None:
-        while True:
-            await self._clock.sleep(_TICK_S)
-            now = self._clock.monotonic()
-            for flight in list(self._flights.values()):
-                self._hold_to_deadlines(flight, now)
-            await self._runners.reap()
+    async def cancel_run(self, command: CancelRun, actor: Actor) -> TaskReceipt:
+        """Stop a run of a task: the task is cancelled with it. Raises NotFound, Refused when it is not going on."""
+        run = self._register.active.get(command.run_id)
+        if run is None:
+            raise Refused(
+                f"run {command.run_id} does not go on", rule="run_over", field="run_id", fix="see `tasks runs`"
+            )
+        if run.view.task_id is None:
+            raise Refused(
+                f"run {command.run_id} answers a chat", rule="run_without_task", fix="interrupt the session instead"
+            )
+        return await self.cancel_task(CancelTask(task_id=run.view.task_id, reason=command.reason), actor)
 
-    def _hold_to_deadlines(self, flight: Flight, now: float) -> None:
-        stall_s, total_s = self.limits_s(flight.request.agent)
-        watched = flight.look()
-        due = find_due(watched, now, stall_s=stall_s, total_s=total_s)
-        if due is Due.GRACE:
-            flight.needs_new_runner = True
-            flight.cut()
-        elif due is not None:
-            self._stop(flight, verdict(due, stall_s=stall_s, total_s=total_s, has_tool=watched.has_tool))
+    async def retry_task(self, command: RetryTask, actor: Actor) -> TaskReceipt:
+        """Try a task again. Raises NotFound, Refused in a state from which it cannot be, StoreError."""
+        entry = self._register.get(command.task_id)
+        async with entry.lock:
+            view = await self._view(entry)
+            if view.state not in {TaskState.IDLE, TaskState.ERROR, TaskState.DROPPED}:
+                raise _refused(view, "tried again")
+            stored = await self._register.read(view.id)
+            agent = self._terms.agent(view.agent)
+            copy = self._terms.now(agent)
+            policy = view.policy if stored.own_policy else copy.policy
+            self._terms.check(policy)
+            await self._terms.keep(copy)
+            again = msgspec.structs.replace(
+                view,
+                version=view.version + 1,
+                state=TASK.step(view.state, TaskStep.REQUEUE),
+                changed=mark(self._clock),
+                ended=None,
+                message_id=None,
+                dropped_reason=None,
+                error="",
+                policy=policy,
+                profile_fingerprint=copy.fingerprint,
+                max_attempts=max(view.max_attempts, view.attempt_count + policy.retry.max_attempts),
+                archived=None,
+            )
+            await self._dispatch.write(
+                entry, msgspec.structs.replace(stored, view=again), TaskQueued(task=bare(again)), actor
+            )
+            self._dispatch.add(again)
+        return TaskReceipt(task=bare(again))
+
+    async def archive_task(self, command: ArchiveTask, actor: Actor) -> TaskReceipt:
+        """Hide a task that is over. Raises NotFound, Refused while it is not, StoreError."""
+        return await self._put_away(command.task_id, actor, is_archived=True)
+
+    async def unarchive_task(self, command: UnarchiveTask, actor: Actor) -> TaskReceipt:
+        """Show it again. Raises NotFound, StoreError."""
+        return await self._put_away(command.task_id, actor, is_archived=False)
+
+    async def _put_away(self, task_id: TaskId, actor: Actor, *, is_archived: bool) -> TaskReceipt:
+        entry = self._register.get(task_id)
+        async with entry.lock:
+            view = await self._view(entry)
+            if is_archived and view.state not in OVER:
+                raise _refused(view, "archived")
+            if (view.archived is not None) is is_archived:
+                return TaskReceipt(task=bare(view), is_duplicate=True)
+            after = msgspec.structs.replace(
+                view, version=view.version + 1, archived=mark(self._clock) if is_archived else None
+            )
+            stored = msgspec.structs.replace(await self._register.read(task_id), view=after)
+            event: Event = TaskArchived(task=bare(after))
+            await self._dispatch.write(entry, stored, event, actor)
+        return TaskReceipt(task=bare(after))
+
+    async def _view(self, entry: Entry) -> TaskView:
+        return entry.view or (await self._register.read(entry.facts.id)).view
+
+
+def _refused(view: TaskView, what: str) -> Refused:
+    return Refused(
+        f"a task that is {view.state.value} cannot be {what}", rule="task_state", field="task_id", id=view.id
+    )

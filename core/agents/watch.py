@@ -6,18 +6,21 @@ import msgspec
 
 from core.api.runs import Stop, TurnEnded
 
-OPEN_LIMIT_S = 30.0
 GRACE_S = 5.0
 TOOL_FACTOR = 5.0
 
 
 class Stage(StrEnum):
-    """How far a run is. `waiting` is before it has a slot."""
+    """How far a run is. `waiting` is before it has a slot; `compacting` has a deadline of its own."""
 
     WAITING = "waiting"
     OPENING = "opening"
+    COMPACTING = "compacting"
     TURNING = "turning"
     CLOSING = "closing"
+
+
+_UNWATCHED = frozenset({Stage.WAITING, Stage.COMPACTING, Stage.CLOSING})
 
 
 class Due(StrEnum):
@@ -50,30 +53,38 @@ class Watched(msgspec.Struct):
         self.since = self.active_at = now
 
 
-def find_due(watched: Watched, now: float, *, stall_s: float, total_s: float) -> Due | None:
+class Bounds(msgspec.Struct, frozen=True):
+    """The deadlines of a run in seconds: to open its runner, of silence, of all."""
+
+    open_s: float
+    stall_s: float
+    total_s: float
+
+
+def find_due(watched: Watched, now: float, bounds: Bounds) -> Due | None:
     """The deadline that is over; None while there is none."""
-    if watched.stage in {Stage.WAITING, Stage.CLOSING}:
+    if watched.stage in _UNWATCHED:
         return None
     if watched.stop_asked_at is not None:
         return Due.GRACE if now - watched.stop_asked_at >= GRACE_S else None
     if watched.stage is Stage.OPENING:
-        return Due.OPEN if now - watched.since >= OPEN_LIMIT_S else None
-    if now - watched.since >= total_s:
+        return Due.OPEN if now - watched.since >= bounds.open_s else None
+    if now - watched.since >= bounds.total_s:
         return Due.TOTAL
     if watched.is_asking:
         return None
-    limit_s = stall_s * (TOOL_FACTOR if watched.has_tool else 1.0)
+    limit_s = bounds.stall_s * (TOOL_FACTOR if watched.has_tool else 1.0)
     return Due.STALL if now - watched.active_at >= limit_s else None
 
 
-def verdict(due: Due, *, stall_s: float, total_s: float, has_tool: bool) -> TurnEnded:
+def verdict(due: Due, bounds: Bounds, *, has_tool: bool) -> TurnEnded:
     """How a run ends that was stopped for a deadline."""
     if due is Due.OPEN:
-        return _timeout("start_timeout", f"the agent did not start within {OPEN_LIMIT_S:g} s")
+        return _timeout("start_timeout", f"the agent did not start within {bounds.open_s:g} s")
     if due is Due.STALL:
-        silent_s = stall_s * (TOOL_FACTOR if has_tool else 1.0)
+        silent_s = bounds.stall_s * (TOOL_FACTOR if has_tool else 1.0)
         return _timeout("stalled", f"nothing came for {silent_s:g} s")
-    return _timeout("total_limit", f"not done after {total_s:g} s")
+    return _timeout("total_limit", f"not done after {bounds.total_s:g} s")
 
 
 def _timeout(code: str, error: str) -> TurnEnded:

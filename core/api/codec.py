@@ -4,13 +4,43 @@ from typing import Any, TypeVar, Union
 
 import msgspec
 
-from core.api import approvals, deliveries, mail, mailboxes, platforms, profiles, runs, sessions, system, transcripts
+from core.api import (
+    approvals,
+    deliveries,
+    mail,
+    mailboxes,
+    platforms,
+    policies,
+    profiles,
+    runs,
+    session_orders,
+    sessions,
+    streams,
+    system,
+    tasks,
+    transcripts,
+)
 from core.api.base import Actor, Command, Event, Query, Record, Seq, View
 from core.api.errors import InvalidInput
 
 T = TypeVar("T")
 
-_NOUNS = (sessions, transcripts, runs, approvals, deliveries, platforms, profiles, mailboxes, mail, system)
+_NOUNS = (
+    sessions,
+    session_orders,
+    transcripts,
+    runs,
+    tasks,
+    streams,
+    policies,
+    approvals,
+    deliveries,
+    platforms,
+    profiles,
+    mailboxes,
+    mail,
+    system,
+)
 
 
 def _words(kind: type[Any]) -> tuple[type[Any], ...]:

@@ -6,7 +6,9 @@ agents and gateway, and what a caller who waits for the answer reads as it comes
 
 from enum import StrEnum
 
-from core.api.base import Mark, MessageId, RunId, View, Word
+import msgspec
+
+from core.api.base import AgentName, EntryId, Mark, MessageId, RunId, SessionId, TaskId, View, Word
 
 
 class Phase(StrEnum):
@@ -151,11 +153,21 @@ class PlanReported(Word, frozen=True, kw_only=True):
     steps: tuple[PlanStep, ...]
 
 
+class ActionKind(StrEnum):
+    """What is wanted of the operator: a yes or no, or an answer in words."""
+
+    APPROVAL = "approval"
+    QUESTION = "question"
+
+
 class ActionRequested(Word, frozen=True, kw_only=True):
     """The agent waits for a decision.
 
     action_id: the runner's own, unique within the run. detail: exact arguments, nothing
     hidden. deadline_s: seconds after which the agent no longer listens; None is for ever.
+    tool, target: what the policy looks at: a tool's name, and the whole command line, path or address;
+    "" when the agent does not say. cwd: where it would happen. diff: of a file, as unified text.
+    chain: names of the agents between the session's own and the one that asks, the outermost first.
     """
 
     action_id: str
@@ -165,13 +177,23 @@ class ActionRequested(Word, frozen=True, kw_only=True):
     options: tuple[ActionOption, ...]
     tool_call_id: str = ""
     deadline_s: float | None = None
+    action_kind: ActionKind = ActionKind.APPROVAL
+    tool: str = ""
+    target: str = ""
+    cwd: str = ""
+    diff: str = ""
+    chain: tuple[str, ...] = ()
 
 
 class ActionSettled(Word, frozen=True, kw_only=True):
-    """The agent no longer waits for that decision. outcome: approved, denied, expired or withdrawn."""
+    """The agent no longer waits for that decision. outcome: approved, denied, expired or withdrawn.
+
+    by: who decided, "" when nobody did.
+    """
 
     action_id: str
     outcome: str
+    by: str = ""
 
 
 class UsageReported(Word, frozen=True, kw_only=True):
@@ -189,11 +211,15 @@ class RunRetry(Word, frozen=True, kw_only=True):
 
 
 class PhaseChanged(Word, frozen=True, kw_only=True):
-    """The run is busy with something else now. tool: its name while phase is tool."""
+    """The run is busy with something else now. tool: its name while phase is tool.
+
+    waits_for: why it has not begun yet, in words, while phase is admitting; "" when nothing holds it.
+    """
 
     phase: Phase
     tool: str = ""
     retry: RunRetry | None = None
+    waits_for: str = ""
 
 
 class RunLogged(Word, frozen=True, kw_only=True):
@@ -201,6 +227,39 @@ class RunLogged(Word, frozen=True, kw_only=True):
 
     level: str
     text: str
+
+
+class ModeReported(Word, frozen=True, kw_only=True):
+    """The agent works in a mode of its own. asks: whether it still asks for approval there."""
+
+    mode: str
+    asks: bool
+
+
+class CompactionState(StrEnum):
+    """What became of the last try to shorten what the agent is given of the conversation."""
+
+    DONE = "done"
+    FAILED = "failed"
+    INEFFECTIVE = "ineffective"
+
+
+class Compacted(Word, frozen=True, kw_only=True):
+    """Earlier entries stand as a summary from now on, or could not be made shorter.
+
+    The transcript itself is never changed. covers_until: the last entry that the summary stands for; None unless
+    done. is_digest: made by rule and not by a model. before_tokens, after_tokens: estimates. tries: so far in a row.
+    """
+
+    state: CompactionState
+    summary: str = ""
+    covers_until: EntryId | None = None
+    is_digest: bool = False
+    before_tokens: int = 0
+    after_tokens: int = 0
+    limit_tokens: int = 0
+    tries: int = 0
+    error: str = ""
 
 
 class TurnEnded(Word, frozen=True, kw_only=True):
@@ -225,8 +284,52 @@ RunReport = (
     | UsageReported
     | PhaseChanged
     | RunLogged
+    | ModeReported
+    | Compacted
     | TurnEnded
 )
+
+
+class RunnerState(StrEnum):
+    """What a runner is doing. `stale` runners are replaced before their next turn."""
+
+    OPENING = "opening"
+    BUSY = "busy"
+    IDLE = "idle"
+    STALE = "stale"
+    DEAD = "dead"
+
+
+class RunnerView(View, frozen=True, kw_only=True):
+    """The runner of a session.
+
+    generation: grows with each runner of a core's start; an action is bound to it. user: who the session belongs to.
+    facts: of the runner itself, such as pid, url, version. asks: False when it acts without asking.
+    """
+
+    session_id: SessionId
+    agent: AgentName
+    kind: str
+    state: RunnerState
+    generation: int
+    since: Mark
+    active: Mark
+    model: str = ""
+    mode: str = ""
+    asks: bool = True
+    user: str = ""
+    run_id: RunId | None = None
+    facts: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+
+
+class LeaseView(View, frozen=True, kw_only=True):
+    """Who may write to a session. token: fencing token, grows with each holder; a smaller one is refused."""
+
+    boot: int
+    run_id: RunId
+    token: int
+    since: Mark
+    renewed: Mark
 
 
 class RunView(View, frozen=True, kw_only=True):
@@ -235,7 +338,7 @@ class RunView(View, frozen=True, kw_only=True):
     attempt: 1 for the first. message_ids: what it answers. last_model_byte: last text or
     thought; last_tool_event: last change of a tool call; None before the first.
     interrupt_asked: when an interrupt was asked for and has not ended the run yet.
-    stall_limit_s, total_limit_s: the deadlines that the core holds it to.
+    stall_limit_s, total_limit_s: the deadlines that the core holds it to. waits_for: why it has not begun, in words.
     """
 
     id: RunId
@@ -253,6 +356,11 @@ class RunView(View, frozen=True, kw_only=True):
     total_limit_s: float = 0.0
     usage: Usage = Usage()
     plan: tuple[PlanStep, ...] = ()
+    task_id: TaskId | None = None
+    model: str = ""
+    mode: str = ""
+    asks: bool = True
+    waits_for: str = ""
 
 
 class RunOutcome(View, frozen=True, kw_only=True):

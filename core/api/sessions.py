@@ -5,6 +5,7 @@ from enum import StrEnum
 from core.api.base import (
     AgentName,
     Command,
+    EntryId,
     Event,
     Mark,
     MessageId,
@@ -13,10 +14,11 @@ from core.api.base import (
     RunId,
     Seq,
     SessionId,
+    TaskId,
     View,
     Word,
 )
-from core.api.runs import Phase, RunOutcome, RunView
+from core.api.runs import Compacted, LeaseView, Phase, RunnerView, RunOutcome, RunView
 from core.api.transcripts import EntryView
 
 
@@ -32,9 +34,8 @@ class ChatKind(StrEnum):
 class Source(Word, frozen=True, kw_only=True):
     """Where a conversation happens. The session id is derived from it and can be read back.
 
-    platform: configured name of the connection. chat, thread, user: native ids, taken as
-    they are. thread: None outside threads. user: set only where each member of a shared
-    chat has a session of their own. chat_name: for people, never part of the id.
+    platform: configured name of the connection. chat, thread, user: native ids, as they are; thread: None outside
+    threads; user: only where each member of a shared chat has a session. chat_name: for people, not part of the id.
     """
 
     platform: PlatformName
@@ -57,11 +58,31 @@ class SessionState(StrEnum):
 
 
 class Mode(StrEnum):
-    """What a message does when the session is busy."""
+    """What a message does when the session is busy. Order of arrival is kept in all of them.
+
+    queue: waits for a turn of its own. followup: waits, and shares one turn with the followups next to it.
+    steer: offered to the run that goes on, else like followup. steer-backlog: offered to it and answered
+    afterwards all the same. interrupt: the run is told to stop first. collect: waits until nothing more has come for
+    a while, also when the session is idle, and shares one turn with what came.
+    """
 
     QUEUE = "queue"
-    INTERRUPT = "interrupt"
+    FOLLOWUP = "followup"
     STEER = "steer"
+    STEER_BACKLOG = "steer-backlog"
+    INTERRUPT = "interrupt"
+    COLLECT = "collect"
+
+
+class Outcome(StrEnum):
+    """What became of a message at once: its turn began or it was steered in, it waits, the run before it was told to
+    stop, or it begins again what was over.
+    """
+
+    DIRECT = "direct"
+    QUEUED = "queued"
+    INTERRUPTED = "interrupted"
+    RESTARTED = "restarted"
 
 
 class Voice(StrEnum):
@@ -83,7 +104,8 @@ class MessageView(View, frozen=True, kw_only=True):
     """An inbound message that has not been answered yet.
 
     mode: what was asked; effective_mode: what was done; mode_reason: why they differ.
-    attempt: how often a run took it up.
+    attempt: how often a run took it up. task_id: the task that it carries. due: until when it collects. model: in
+    place of the agent's own. terms_of: a task that is over, under whose profile and policy it is answered.
     """
 
     id: MessageId
@@ -98,15 +120,21 @@ class MessageView(View, frozen=True, kw_only=True):
     mode_reason: str = ""
     attempt: int = 0
     run_id: RunId | None = None
+    task_id: TaskId | None = None
+    due: Mark | None = None
+    model: str = ""
+    terms_of: TaskId | None = None
 
 
 class SessionView(View, frozen=True, kw_only=True):
     """A session and the facts about it, each with its age.
 
-    version: grows with each change. boot: number of the core's start that the marks belong
-    to. epoch: grows with each reset; the agent sees only entries of the present one.
-    lane_holder: the run that holds the session's only lane, by the session's own books;
-    run: what the agent runtime says is running. Where the two disagree something is wrong.
+    version: grows with each change. boot: the core's start that the marks belong to. epoch: grows with each reset; the
+    agent sees only entries of the present one. lane_holder: the run that holds the session's lane, by its own books;
+    run: what the agent runtime says is running; where the two disagree something is wrong. lease: of the holder.
+    compaction: the last try, its text left to the entry. context_tokens: estimate. is_archived: the next message begins
+    a new epoch. user: whose it is, as platform:id. summary_id: entry that stands for what came before it. last_epoch:
+    the newest one, since an earlier one was taken up again; None while that never happened.
     """
 
     id: SessionId
@@ -131,6 +159,15 @@ class SessionView(View, frozen=True, kw_only=True):
     entry_count: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    lease: LeaseView | None = None
+    lease_token: int = 0
+    runner: RunnerView | None = None
+    compaction: Compacted | None = None
+    context_tokens: int = 0
+    is_archived: bool = False
+    user: str = ""
+    summary_id: EntryId | None = None
+    last_epoch: int | None = None
 
     @property
     def phase(self) -> tuple[Phase, Mark] | None:
@@ -159,8 +196,7 @@ class SessionPage(View, frozen=True, kw_only=True):
 class SessionDetail(View, frozen=True, kw_only=True):
     """One session with what waits in it.
 
-    live_text: of the answer that is being written. entries: the newest of the transcript, as
-    many as were asked for. ages_s: of every known fact, by its name.
+    live_text: of the answer that is being written. entries: the newest of the transcript. ages_s: of every known fact.
     """
 
     session: SessionView
@@ -172,10 +208,7 @@ class SessionDetail(View, frozen=True, kw_only=True):
 
 
 class SendReceipt(View, frozen=True, kw_only=True):
-    """A message that is stored. position: runs and messages before it; 0 is next.
-
-    is_duplicate: the same idempotency key was used before; message_id is the earlier one's.
-    """
+    """A message that is stored. position: what is before it. is_duplicate: its key was used before, for message_id."""
 
     session_id: SessionId
     message_id: MessageId
@@ -184,13 +217,11 @@ class SendReceipt(View, frozen=True, kw_only=True):
     effective_mode: Mode
     mode_reason: str = ""
     is_duplicate: bool = False
+    outcome: Outcome = Outcome.QUEUED
 
 
 class InterruptReceipt(View, frozen=True, kw_only=True):
-    """What an interrupt did. run_id: the run that was told to stop; None when none was running.
-
-    is_released: whether the lane was free again before the deadline; queued messages stay.
-    """
+    """What an interrupt did. run_id: that was told to stop. is_released: whether the lane was free again in time."""
 
     session_id: SessionId
     run_id: RunId | None
@@ -242,7 +273,8 @@ class OpenSession(Command[SendReceipt], frozen=True, kw_only=True):
 class SendMessage(Command[SendReceipt], frozen=True, kw_only=True):
     """Put a message to the agent of a session. mode None is the session's default.
 
-    idempotency_key: "" for none; the same key on the same session is accepted once.
+    idempotency_key: "" for none; the same key on the same session is accepted once, and with other content it is a
+    conflict. model: in place of the agent's own, for this turn.
     """
 
     session_id: SessionId
@@ -250,13 +282,11 @@ class SendMessage(Command[SendReceipt], frozen=True, kw_only=True):
     voice: Voice = Voice.NOTE
     mode: Mode | None = None
     idempotency_key: str = ""
+    model: str = ""
 
 
 class InterruptSession(Command[InterruptReceipt], frozen=True, kw_only=True):
-    """Stop the run of a session; what it wrote is kept, what is queued stays.
-
-    run_id: the run that was looked at; another one is not touched (ConflictError).
-    """
+    """Stop the run of a session, only `run_id` if given (ConflictError); what is written and what is queued stays."""
 
     session_id: SessionId
     reason: str = ""

@@ -16,6 +16,7 @@ class EntryKind(StrEnum):
     TOOL = "tool"
     APPROVAL = "approval"
     SYSTEM = "system"
+    SUMMARY = "summary"
 
 
 class EntryView(View, frozen=True, kw_only=True):
@@ -23,7 +24,7 @@ class EntryView(View, frozen=True, kw_only=True):
 
     at: UTC seconds. author: for people. message_id: the message it came from.
     is_partial: text that a run left behind when it was cut off. is_imported: brought
-    along by the caller and not said here.
+    along by the caller and not said here. covers_until: of a summary, the last entry that it stands for.
     """
 
     id: EntryId
@@ -37,6 +38,7 @@ class EntryView(View, frozen=True, kw_only=True):
     tool: ToolCall | None = None
     is_partial: bool = False
     is_imported: bool = False
+    covers_until: EntryId | None = None
 
 
 class TranscriptPage(View, frozen=True, kw_only=True):

@@ -13,6 +13,8 @@ from core.config.text import KeyPath, Tree, parse, plain_scalar
 from core.settings import Settings, WebhookSettings
 
 FILE_NAME = "config.yaml"
+AGENTS_FOLDER = "agents"
+"""Of the home: agents that have a file of their own there. Here only their names count."""
 SIZE_LIMIT_BYTES = 1_048_576
 ENV_PREFIX = "HERMES_CONSOLE__"
 
@@ -87,8 +89,8 @@ def _checked(tree: Tree, environ: Mapping[str, str], file: Path) -> tuple[Config
         found.value(tree.values, Settings)
     if found.errors:
         return None, tuple(found.errors)
-    settings = msgspec.convert(_without_empty(tree.values, Settings), Settings, strict=True)
-    _cross_check(settings, found)
+    settings = msgspec.convert(shape.without_empty(tree.values, Settings), Settings, strict=True)
+    _cross_check(settings, found, file.parent / AGENTS_FOLDER)
     if found.errors:
         return None, tuple(found.errors)
     origins = {".".join(path): _origin(path, tree.lines, variables) for path, _, _ in shape.leaves(settings, Settings)}
@@ -166,23 +168,11 @@ def _default_entries(path: KeyPath) -> dict[str, Any]:
     return entries
 
 
-def _without_empty(values: dict[str, Any], hint: Any) -> dict[str, Any]:
-    """The values without sections that have no keys, as `http:` with every line below it commented out."""
-    kept: dict[str, Any] = {}
-    for name, value in values.items():
-        below = shape.hint_at((name,), hint)
-        is_group = below is not None and bool(shape.sections(below) or shape.entries_of(below))
-        if value is None and is_group:
-            continue
-        kept[name] = _without_empty(value or {}, below) if is_group else value
-    return kept
-
-
-def _cross_check(settings: Settings, found: shape.Check) -> None:
-    known = list(settings.agents)
+def _cross_check(settings: Settings, found: shape.Check, folder: Path) -> None:
+    known = [*settings.agents, *sorted({path.stem for path in folder.glob("*.yaml")} - settings.agents.keys())]
 
     def agent_is_known(path: KeyPath, name: str | None) -> None:
-        if name is not None and name not in settings.agents:
+        if name is not None and name not in known:
             fix = f"one of {', '.join(known)}" if known else "configure one under agents"
             found.fault(path, f"names no agent: {name!r}", value=name, fix=fix)
 
@@ -192,6 +182,8 @@ def _cross_check(settings: Settings, found: shape.Check) -> None:
         if isinstance(platform, WebhookSettings):
             for route_name, route in platform.routes.items():
                 agent_is_known(("platforms", name, "routes", route_name, "agent"), route.agent)
+    for name, entry in settings.timetable.items():
+        agent_is_known(("timetable", name, "agent"), entry.agent)
 
 
 def _origin(path: KeyPath, lines: Mapping[KeyPath, int], variables: Mapping[KeyPath, str]) -> str:

@@ -143,6 +143,18 @@ def _bounds(noun: str, metas: tuple[Meta, ...]) -> str:
     return " ".join([f"a {noun}", " and ".join(words)]).rstrip()
 
 
+def without_empty(values: Mapping[str, Any], hint: Any) -> dict[str, Any]:
+    """The values without sections that have no keys, as `http:` with every line below it commented out."""
+    kept: dict[str, Any] = {}
+    for name, value in values.items():
+        below = hint_at((name,), hint)
+        is_group = below is not None and bool(sections(below) or entries_of(below))
+        if value is None and is_group:
+            continue
+        kept[name] = without_empty(value or {}, below) if is_group else value
+    return kept
+
+
 def leaves(value: Any, hint: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any, Any]]:
     """Every single value in force with its path and type, in the order of the structs."""
     entries = entries_of(hint)

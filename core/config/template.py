@@ -40,6 +40,12 @@ _EXAMPLES = {
   #           secret: file:secrets/build
   #           template: "build {build.id} ended: {build.status}"
 """,
+    "timetable": """\
+  # A task that is started every day, counted from the start of the core:
+  #     report:
+  #       text: Summarise the alarms of the last day.
+  #       every_s: 86400
+""",
 }
 
 _REFERENCE_HEAD = """\
@@ -129,7 +135,9 @@ def _entries_page(name: str, hint: Any, value: Any) -> Iterator[str]:
     yield "```yaml\n" + "\n".join(_yaml_lines(msgspec.to_builtins({name: value}))) + "\n```\n"
     entries = shape.entries_of(hint)
     for section in shape.sections(entries[1]) if entries else ():
-        yield _section_page(f"{name}.NAME with `{shape.tag_field(section)}: {shape.tag_of(section)}`", section, level=3)
+        tag = shape.tag_field(section)
+        title = f"{name}.NAME with `{tag}: {shape.tag_of(section)}`" if tag else f"{name}.NAME"
+        yield _section_page(title, section, level=3)
         for info in msgspec.structs.fields(section):
             below = shape.entries_of(info.type)
             for inner in shape.sections(below[1]) if below else ():

@@ -31,7 +31,7 @@ class Forgetting:
         after = ""
         while page := await self._store.scan(rows.DEDUPE, after=after, limit=_PAGE):
             after = page[-1].key
-            old = [Put(row.key, None, row.revision) for row in page if rows.seen_of(row.body)[2] < oldest]
+            old = [Put(row.key, None, row.revision) for row in page if rows.seen_of(row.body).at < oldest]
             if old:
                 await self._journal.commit(old, [])
                 forgotten += len(old)

@@ -1,18 +1,18 @@
 """The working copy of one session in memory: what is stored, plus what is only true while a run goes on."""
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from core.api.base import MailId, Mark, MessageId, RunId, SessionId
-from core.api.runs import Phase, RunView, ToolCall
-from core.api.sessions import MessageView, SessionState, SessionView
-from core.api.transcripts import EntryView
+from core.api.runs import LeaseView, Phase, RunnerView, RunView, ToolCall
+from core.api.sessions import MessageState, MessageView, Mode, SessionState, SessionView, Source
 from core.clock import Clock, mark, rebased
 from core.gateway.follower import Follower
-from core.gateway.session import Guard, GuardState
+from core.gateway.history import History
+from core.gateway.session import Guard, GuardState, Place
+from core.lease import may_write
 
 _WAITING_PHASES = frozenset({Phase.APPROVAL, Phase.CLARIFY})
 
@@ -21,7 +21,8 @@ class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
     """An inbound message until it is answered; it waits in a mailbox.
 
     reply_to: what the answer replies to. is_said: it stands in the transcript already.
-    mail_id: where it waits, 0 once it is settled; not stored.
+    mail_id: where it waits, 0 once it is settled; not stored. deliver: where the answer goes besides; deliver_to: what
+    it replies to there.
     """
 
     message: MessageView
@@ -29,6 +30,15 @@ class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
     reply_to: str = ""
     is_said: bool = False
     mail_id: MailId = MailId(0)
+    deliver: Source | None = None
+    deliver_to: str = ""
+
+    def place(self) -> Place:
+        """How it is to be answered. What a core died under has its turn alone, so that it can spoil no other's."""
+        message = self.message
+        is_alone = (message.task_id or message.terms_of) is not None or message.attempt > 0
+        due = 0.0 if message.due is None else message.due.mono
+        return Place(message.effective_mode, is_alone, message.model, due)
 
 
 class Live(msgspec.Struct):
@@ -37,10 +47,13 @@ class Live(msgspec.Struct):
     text: of the answer since the last finished tool call; answer: all of it. thought: likewise.
     calls: unfinished tool calls. actions: titles of what waits for a decision.
     shown_at: monotonic seconds of the last look at it on a screen. needs_break: a tool call
-    stands between the text so far and what comes.
+    stands between the text so far and what comes. token: of its lease. is_late: it has been
+    told that the lease is gone. is_handed_over: the agent runtime has it; is_ending: and has ended it, which is
+    yet to be stored.
     """
 
     run: RunView
+    token: int = 0
     text: list[str] = msgspec.field(default_factory=list[str])
     answer: list[str] = msgspec.field(default_factory=list[str])
     answer_length: int = 0
@@ -52,6 +65,9 @@ class Live(msgspec.Struct):
     tool_event: Mark | None = None
     shown_at: float = 0.0
     needs_break: bool = False
+    is_late: bool = False
+    is_handed_over: bool = False
+    is_ending: bool = False
 
     def view(self) -> RunView:
         """The run with its latest facts."""
@@ -61,12 +77,16 @@ class Live(msgspec.Struct):
 class Lane:
     """One session. Whoever changes it holds `lock`; reading needs no lock.
 
-    view: None until the session's first commit. revision: of its row. history: newest entries
-    of the present epoch, None until they are needed.
+    view: None until the session's first commit. revision: of its row. history: of the present
+    epoch, None until it is needed. hold_count: orders that want nothing to begin meanwhile.
+    is_timed: somebody looks again once it has collected.
     """
 
-    def __init__(self, session_id: SessionId) -> None:
+    def __init__(
+        self, session_id: SessionId, runner_of: Callable[[SessionId], RunnerView | None] = lambda _: None
+    ) -> None:
         self.session_id = session_id
+        self._runner_of = runner_of
         self.lock = asyncio.Lock()
         self.view: SessionView | None = None
         self.revision = 0
@@ -75,7 +95,9 @@ class Lane:
         self.waiting: dict[MessageId, Waiting] = {}
         self.followers: dict[MessageId, list[Follower]] = {}
         self.live: Live | None = None
-        self.history: deque[EntryView] | None = None
+        self.history: History | None = None
+        self.hold_count = 0
+        self.is_timed = False
         self.unsent = 0
         self.open_approvals = 0
         self.outbound_ack: Mark | None = None
@@ -83,8 +105,13 @@ class Lane:
 
     @property
     def is_busy(self) -> bool:
-        """Whether anything runs, waits or is on its way."""
-        return self.guard.run_id is not None or bool(self.guard.queue) or bool(self.unsent) or self.lock.locked()
+        """Whether anything runs, waits or is on its way, or an order wants the lane to itself."""
+        is_held = self.lock.locked() or self.hold_count > 0
+        return self.guard.run_id is not None or bool(self.guard.queue) or bool(self.unsent) or is_held
+
+    def may_write(self, live: Live) -> bool:
+        """Whether a run still holds the lease that it began with."""
+        return self.view is not None and may_write(self.view.lease, live.token)
 
     def next_view(self, base: SessionView, guard: Guard, waiting: dict[MessageId, Waiting]) -> SessionView:
         """The session as it will be: `base` with everything derived from the guard and the run."""
@@ -101,12 +128,14 @@ class Lane:
             open_approvals=self.open_approvals,
             unsent=self.unsent,
             outbound_ack=self.outbound_ack,
+            lease=base.lease if guard.run_id is not None else None,
+            runner=self._runner_of(self.session_id),
         )
 
     def messages(self) -> tuple[MessageView, ...]:
         """Messages that are being answered, then those that wait."""
         order: Iterable[MessageId] = (*self.guard.running, *self.guard.queue)
-        return tuple(self.waiting[item].message for item in order if item in self.waiting)
+        return together(tuple(self.waiting[item].message for item in order if item in self.waiting))
 
     async def run_ended(self, run_id: RunId) -> None:
         """Wait until that run no longer holds the lane."""
@@ -121,6 +150,24 @@ class Lane:
     def holder(self) -> RunId | None:
         """The run that holds the lane."""
         return self.guard.run_id
+
+
+def places(guard: Guard, waiting: dict[MessageId, Waiting]) -> Sequence[Place]:
+    """How the messages of a queue are to be answered, in their order."""
+    return [waiting[item].place() for item in guard.queue]
+
+
+def together(messages: tuple[MessageView, ...]) -> tuple[MessageView, ...]:
+    """The messages, those that collect due when the last of them is."""
+    marks = [item.due for item in messages if item.due is not None and _is_collecting(item)]
+    if not marks:
+        return messages
+    due = max(marks, key=lambda instant: instant.mono)
+    return tuple(msgspec.structs.replace(item, due=due) if _is_collecting(item) else item for item in messages)
+
+
+def _is_collecting(message: MessageView) -> bool:
+    return message.effective_mode is Mode.COLLECT and message.state is MessageState.QUEUED
 
 
 def session_state(guard: Guard, run: RunView | None, base: SessionView) -> SessionState:
@@ -156,12 +203,20 @@ def rebased_view(view: SessionView, boot: int, clock: Clock) -> SessionView:
         outbound_ack=_rebased(view.outbound_ack, clock),
         queue_head=_rebased(view.queue_head, clock),
         open_approvals=0,
+        runner=None,
+        lease=_rebased_lease(view.lease, clock),
         last_outcome=None if outcome is None else msgspec.structs.replace(outcome, ended=rebased(outcome.ended, clock)),
     )
 
 
 def _rebased(instant: Mark | None, clock: Clock) -> Mark | None:
     return None if instant is None else rebased(instant, clock)
+
+
+def _rebased_lease(lease: LeaseView | None, clock: Clock) -> LeaseView | None:
+    if lease is None:
+        return None
+    return msgspec.structs.replace(lease, since=rebased(lease.since, clock), renewed=rebased(lease.renewed, clock))
 
 
 def ages_s(view: SessionView, clock: Clock) -> dict[str, float]:
@@ -178,6 +233,7 @@ def ages_s(view: SessionView, clock: Clock) -> dict[str, float]:
         "last_model_byte": None if run is None else run.last_model_byte,
         "last_tool_event": None if run is None else run.last_tool_event,
         "interrupt_asked": None if run is None else run.interrupt_asked,
+        "lease_renewed": None if view.lease is None else view.lease.renewed,
     }
     now = mark(clock).mono
     return {name: round(now - fact.mono, 3) for name, fact in facts.items() if fact is not None}

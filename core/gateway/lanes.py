@@ -1,29 +1,43 @@
 """All sessions: loaded when they are needed, kept while they are busy, changed in one commit with their events."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 
 from core.api.base import SYSTEM, Actor, EntryId, Event, MessageId, SessionId
 from core.api.errors import NotFound
+from core.api.runs import LeaseView, RunnerView
 from core.api.sessions import SessionActive, SessionView
+from core.api.system import AlarmRaised
 from core.api.transcripts import EntryView
 from core.clock import Clock
 from core.gateway import rows
-from core.gateway.lane import Lane, Waiting, has_failed, rebased_view
+from core.gateway.epochs import summed_up
+from core.gateway.history import History, find_new_summary, find_summary, read_history, tokens_of
+from core.gateway.lane import Lane, Live, Waiting, has_failed, rebased_view
 from core.gateway.ports import Mailroom, MailTransaction
 from core.gateway.session import Guard
 from core.gateway.unanswered import MAILBOX
 from core.journal import Journal
+from core.pages import Pages
 from core.store.base import MUST_NOT_EXIST, Put, Store
 
 _KEPT = 10_000
 
 
+def _no_runner(_session_id: SessionId) -> RunnerView | None:
+    """Nobody knows of runners."""
+
+
 class Lanes:
-    """The sessions of this core. boot: number of this start."""
+    """The sessions of this core.
+
+    boot: number of this start. is_draining: no run begins any more. late_count: writes that were refused because the
+    run that wanted them had lost its lease. runner_of: the runner of a session, which is shown and never stored.
+    """
 
     def __init__(
         self,
@@ -35,6 +49,7 @@ class Lanes:
         boot: int,
         history_limit: int,
         unsent: Callable[[SessionId], int],
+        runner_of: Callable[[SessionId], RunnerView | None] = _no_runner,
     ) -> None:
         self._store = store
         self._journal = journal
@@ -43,6 +58,9 @@ class Lanes:
         self._boot = boot
         self._history_limit = history_limit
         self._unsent = unsent
+        self._runner_of = runner_of
+        self.is_draining = False
+        self.late_count = 0
         self._lanes: OrderedDict[SessionId, Lane] = OrderedDict()
         self.session_count = 0
         self.failed_count = 0
@@ -84,7 +102,7 @@ class Lanes:
         """The lane of a session, which may not exist yet. Call load() under its lock before use."""
         lane = self._lanes.get(session_id)
         if lane is None:
-            lane = self._lanes[session_id] = Lane(session_id)
+            lane = self._lanes[session_id] = Lane(session_id, self._runner_of)
             self._evict()
         else:
             self._lanes.move_to_end(session_id)
@@ -120,15 +138,26 @@ class Lanes:
         return lane.view
 
     async def history(self, lane: Lane) -> Sequence[EntryView]:
-        """The newest entries of the present epoch, oldest first."""
+        """What the agent is given of the present epoch: the summary, if there is one, and the newest entries after it.
+
+        The oldest first.
+        """
         if lane.history is None:
-            found = await self._store.scan(
-                rows.entries_prefix(lane.session_id), limit=max(1, self._history_limit), newest_first=True
-            )
-            entries = [rows.entry_of(row.body) for row in reversed(found)]
-            epoch = self.view(lane).epoch
-            lane.history = deque((item for item in entries if item.epoch == epoch), maxlen=self._history_limit)
-        return lane.history
+            lane.history = await self._read(self.view(lane))
+        return lane.history.entries()
+
+    async def recalled(self, view: SessionView) -> tuple[SessionView, History]:
+        """A session that was put into another epoch, with the summary and the estimate of that one, and its history."""
+        summary_id = await find_summary(partial(self.entries, view.id), view)
+        history = await self._read(msgspec.structs.replace(view, summary_id=summary_id))
+        return summed_up(view, summary_id, history.tokens), history
+
+    async def _read(self, view: SessionView) -> History:
+        summary = None
+        if view.summary_id is not None:
+            row = await self._store.get(rows.entry_key(view.id, view.summary_id))
+            summary = None if row is None else rows.entry_of(row.body)
+        return await read_history(partial(self.entries, view.id), view, summary, self._history_limit)
 
     async def entries(self, session_id: SessionId, before: EntryId | None, limit: int) -> list[EntryView]:
         """The newest entries of any epoch (before one), oldest first."""
@@ -150,17 +179,19 @@ class Lanes:
         actor: Actor = SYSTEM,
         correlation: str = "",
         mail: MailTransaction | None = None,
+        pages: Sequence[Pages] = (),
     ) -> SessionView:
         """Write the session, what belongs to it and the events about it, then make it so in memory.
 
-        mail: what happens to messages with it, in the same commit.
+        mail: what happens to messages with it, in the same commit. pages: what others write with it.
 
         The caller holds the lock. When the store refuses, nothing has changed.
         """
-        base = msgspec.structs.replace(base, entry_count=base.entry_count + len(entries))
+        if entries:
+            base = _grown(base, lane, entries)
         view = lane.next_view(base, guard, waiting)
         key = rows.session_key(lane.session_id)
-        stored = msgspec.structs.replace(view, unsent=0, open_approvals=0)
+        stored = msgspec.structs.replace(view, unsent=0, open_approvals=0, runner=None)
         all_puts = [
             Put(key, rows.body_of(stored), lane.revision or MUST_NOT_EXIST),
             *puts,
@@ -171,18 +202,44 @@ class Lanes:
             all_puts.append(Put(rows.failed_key(lane.session_id), None if was_failed else b"{}"))
         subject = str(lane.session_id)
         pairs = [(subject, event) for event in events(view)]
-        if mail is None:
-            committed = await self._journal.commit(all_puts, pairs, actor=actor, correlation=correlation)
-        else:
-            committed = await mail.commit(all_puts, pairs, actor=actor, correlation=correlation)
+        for page in pages:
+            all_puts += page.puts
+            pairs += page.events
+        try:
+            if mail is None:
+                committed = await self._journal.commit(all_puts, pairs, actor=actor, correlation=correlation)
+            else:
+                committed = await mail.commit(all_puts, pairs, actor=actor, correlation=correlation)
+        except Exception:
+            for page in pages:
+                page.undone()
+            raise
         self.session_count += lane.view is None
         self.failed_count += has_failed(view) - was_failed
         lane.view, lane.guard, lane.waiting = view, guard, waiting
         lane.revision = committed.revisions[0]
-        if lane.history is not None:
-            lane.history.extend(item for item in entries if item.epoch == view.epoch)
+        if lane.history is not None and entries:
+            lane.history.add(entries, view.context_tokens)
         lane.let_go()
+        for page in pages:
+            page.done()
         return view
+
+    def may_write(self, lane: Lane, live: Live) -> bool:
+        """Whether a run may write to its session; a late one is counted, and told of once."""
+        if lane.may_write(live):
+            return True
+        self.late_count += 1
+        if not live.is_late:
+            live.is_late = True
+            what = f"run {live.run.id}"
+            self._journal.publish("core", AlarmRaised(what=what, error="it writes on after its lease was released"))
+        return False
+
+    def renew(self, lane: Lane, lease: LeaseView) -> None:
+        """Show that the holder of a session is alive; stored with the session's next change."""
+        lane.view = msgspec.structs.replace(self.view(lane), lease=lease)
+        self.publish(lane)
 
     def publish(self, lane: Lane) -> None:
         """Show the facts as they are now, without storing them."""
@@ -204,3 +261,18 @@ class Lanes:
                     break
             else:
                 return
+
+
+def _grown(view: SessionView, lane: Lane, entries: Sequence[EntryView]) -> SessionView:
+    """The session with more entries. The estimate is whole once the history was needed."""
+    if lane.history is not None:
+        tokens = lane.history.tokens_with(entries)
+    else:
+        tokens = view.context_tokens + sum(map(tokens_of, entries))
+    summary = find_new_summary(entries)
+    return msgspec.structs.replace(
+        view,
+        entry_count=view.entry_count + len(entries),
+        context_tokens=tokens,
+        summary_id=view.summary_id if summary is None else summary.id,
+    )

@@ -2,8 +2,6 @@
 
 import asyncio
 
-import msgspec
-
 from core.api.base import Actor, MessageId, RunId, SessionId
 from core.api.errors import ConflictError, NotFound, Refused
 from core.api.runs import Stop as StopReason
@@ -19,10 +17,13 @@ from core.api.sessions import (
     SessionInterrupted,
     SessionReset,
 )
+from core.gateway.books import NullBook
+from core.gateway.epochs import begun_anew
+from core.gateway.holds import forgotten, held_lane
 from core.gateway.lane import Lane, Waiting
 from core.gateway.lanes import Lanes
-from core.gateway.ports import Agents
-from core.gateway.session import dropped, emptied, held, interrupted
+from core.gateway.ports import Agents, RunBook
+from core.gateway.session import dropped, emptied, interrupted
 from core.gateway.steering import Steering
 from core.gateway.turns import Turns
 from core.gateway.unanswered import MAILBOX
@@ -33,11 +34,14 @@ RELEASE_LIMIT_S = 15.0
 class Operations:
     """Never waits in the queue of the session it acts on."""
 
-    def __init__(self, *, lanes: Lanes, turns: Turns, steering: Steering, agents: Agents) -> None:
+    def __init__(
+        self, *, lanes: Lanes, turns: Turns, steering: Steering, agents: Agents, books: RunBook | None = None
+    ) -> None:
         self._lanes = lanes
         self._turns = turns
         self._steering = steering
         self._agents = agents
+        self._books = books or NullBook()
 
     async def interrupt_session(self, command: InterruptSession, actor: Actor) -> InterruptReceipt:
         """Stop the run and wait until the lane is free, or say what still holds it."""
@@ -79,8 +83,7 @@ class Operations:
     async def reset_session(self, command: ResetSession, actor: Actor) -> ResetReceipt:
         """Stop the run, begin a new epoch, and go on with what is queued unless it is to be dropped."""
         lane = await self._lanes.existing(command.session_id)
-        await self._hold(lane, is_held=True)
-        try:
+        async with held_lane(self._turns, lane):
             run_id = await self.stop_run(lane, command.reason or "reset", actor)
             if run_id is not None and not await self._released(lane, run_id):
                 raise Refused(
@@ -89,11 +92,8 @@ class Operations:
                     holder=run_id,
                     fix="interrupt it again, then reset",
                 )
-            await self._agents.forget(lane.session_id)
-            receipt = await self._new_epoch(lane, command, actor, run_id)
-        finally:
-            await self._hold(lane, is_held=False)
-        return receipt
+            await forgotten(self._agents, lane.session_id)
+            return await self._new_epoch(lane, command, actor, run_id)
 
     async def drop_message(self, command: DropMessage, actor: Actor) -> DropReceipt:
         """Let a waiting message go."""
@@ -118,6 +118,7 @@ class Operations:
                     actor=actor,
                     correlation=command.message_id,
                     mail=mail,
+                    pages=[self._books.let_go([waiting.message], command.reason or "dropped")],
                 )
             self._end_followers(lane, (command.message_id,), "the message was dropped by an operator")
         return DropReceipt(session_id=lane.session_id, message_id=command.message_id)
@@ -131,30 +132,24 @@ class Operations:
         async with lane.lock:
             view = self._lanes.view(lane)
             gone = lane.guard.queue if command.drop_queue else ()
-            base = msgspec.structs.replace(
-                view, epoch=view.epoch + 1, last_outcome=None, input_tokens=0, output_tokens=0
-            )
+            lane.history = None
+            messages = [lane.waiting[item].message for item in gone]
+            pages = [self._books.let_go(messages, command.reason or "reset")] if gone else []
             with self._lanes.mail() as mail:
                 for item in gone:
                     mail.settle(MAILBOX, lane.waiting[item].mail_id)
                 after = await self._lanes.commit(
                     lane,
-                    base=base,
+                    base=begun_anew(view),
                     guard=emptied(lane.guard) if gone else lane.guard,
                     waiting=_rest(lane, set(gone)),
                     events=lambda now: [SessionReset(session=now, reason=command.reason, dropped=len(gone))],
                     actor=actor,
                     mail=mail,
+                    pages=pages,
                 )
-            lane.history = None
             self._end_followers(lane, gone, "the session was reset")
         return ResetReceipt(session_id=lane.session_id, epoch=after.epoch, interrupted=run_id, dropped=len(gone))
-
-    async def _hold(self, lane: Lane, *, is_held: bool) -> None:
-        async with lane.lock:
-            lane.guard = held(lane.guard, is_held=is_held)
-            if not is_held and lane.view is not None:
-                await self._turns.commit_next(lane, lane.view, lane.guard)
 
     async def _released(self, lane: Lane, run_id: RunId) -> bool:
         try:

@@ -6,6 +6,9 @@ from core.api.base import EntryId, Event
 from core.api.runs import (
     ActionRequested,
     ActionSettled,
+    Compacted,
+    ModeReported,
+    Phase,
     PhaseChanged,
     PlanReported,
     RunLogged,
@@ -19,6 +22,7 @@ from core.api.runs import (
 from core.api.sessions import EntryAdded, RunOutput, SessionView
 from core.api.transcripts import EntryKind, EntryView
 from core.clock import Clock, mark
+from core.gateway.compactions import Compactions
 from core.gateway.lane import Lane, Live
 from core.gateway.lanes import Lanes
 from core.gateway.outcome import THOUGHT_LIMIT, text_entry, tool_entry
@@ -37,9 +41,15 @@ class Reports:
         self._journal = journal
         self._clock = clock
         self._ids = ids
+        self._compactions = Compactions(lanes=lanes, clock=clock, ids=ids)
 
     async def take(self, lane: Lane, live: Live, report: RunReport) -> None:
-        """Take one report of the run that holds the lane. May be called again after StoreError."""
+        """Take one report of the run that holds the lane; those of a run that lost its lease change nothing.
+
+        May be called again after StoreError.
+        """
+        if not self._lanes.may_write(lane, live):
+            return
         if isinstance(report, TextDelta) and live.needs_break:
             live.needs_break = False
             report = TextDelta(text="\n\n" + report.text)
@@ -50,6 +60,8 @@ class Reports:
                 await self._tool(lane, live, report)
             case ActionRequested() | ActionSettled():
                 await self._action(lane, live, report)
+            case Compacted():
+                await self._compacted(lane, live, report)
             case RunLogged(level=level, text=text):
                 if level in _REMARKED:
                     await self._add(lane, live, [self._entry(lane, live, EntryKind.SYSTEM, text)])
@@ -62,12 +74,16 @@ class Reports:
     def _changed(self, lane: Lane, live: Live, report: RunReport) -> None:
         match report:
             case PhaseChanged():
+                if report.phase is Phase.ADMITTING is live.run.phase and report.waits_for == live.run.waits_for:
+                    # It was shown so when it began.
+                    return
                 live.run = msgspec.structs.replace(
                     live.run,
                     phase=report.phase,
                     phase_since=mark(self._clock),
                     tool=report.tool,
                     retry=report.retry,
+                    waits_for=report.waits_for,
                 )
                 self._lanes.publish(lane)
             case PlanReported(steps=steps):
@@ -75,6 +91,9 @@ class Reports:
                 self._lanes.publish(lane)
             case UsageReported(usage=usage):
                 live.run = msgspec.structs.replace(live.run, usage=usage)
+            case ModeReported(mode=mode, asks=asks):
+                live.run = msgspec.structs.replace(live.run, mode=mode, asks=asks)
+                self._lanes.publish(lane)
             case _:
                 return
 
@@ -147,9 +166,14 @@ class Reports:
             live.text.clear()
             live.needs_break = True
 
+    async def _compacted(self, lane: Lane, live: Live, report: Compacted) -> None:
+        async with lane.lock:
+            if self._lanes.may_write(lane, live):
+                await self._compactions.keep(lane, report, run_id=live.run.id)
+
     async def _add(self, lane: Lane, live: Live, entries: list[EntryView]) -> None:
         async with lane.lock:
-            if lane.guard.run_id != live.run.id:
+            if not self._lanes.may_write(lane, live):
                 return
 
             def events(after: SessionView) -> list[Event]:

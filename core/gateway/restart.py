@@ -13,14 +13,16 @@ from core.api.sessions import MessageState, RunEnded, SessionView
 from core.api.transcripts import EntryKind, EntryView
 from core.clock import Clock, mark
 from core.gateway import rows
+from core.gateway.books import NullBook
 from core.gateway.lane import Lane, Waiting
 from core.gateway.lanes import Lanes
-from core.gateway.ports import Agents, Letter, Mailroom
+from core.gateway.ports import Agents, Letter, Mailroom, RunBook, RunClosed
 from core.gateway.revivals import Revivals
-from core.gateway.session import Guard, ended, held, may_begin
+from core.gateway.session import Guard, ended, held, may_begin, put_first
 from core.gateway.turns import Turns
 from core.gateway.unanswered import MAILBOX, STOPPED, policy, session_of, waiting_in
 from core.ids import IdSource
+from core.lease import acquired, execution, reconcile
 from core.store.base import Put, Store
 
 _PAGE = 100
@@ -59,6 +61,7 @@ class Restart:
         clock: Clock,
         ids: IdSource,
         max_attempts: int,
+        books: RunBook | None = None,
     ) -> None:
         self._lanes = lanes
         self._turns = turns
@@ -69,6 +72,7 @@ class Restart:
         self._clock = clock
         self._ids = ids
         self._max_attempts = max_attempts
+        self._books = books or NullBook()
 
     async def open(self) -> None:
         """Make the mailbox of the sessions when it is not there, and give it its rules. Raises StoreError."""
@@ -110,6 +114,7 @@ class Restart:
 
         Returns how many runs were cut off.
         """
+        self._lanes.is_draining = True
         lanes = self._lanes.in_memory()
         for lane in lanes:
             lane.guard = held(lane.guard, is_held=True)
@@ -144,12 +149,21 @@ class Restart:
             if lane.view is None:
                 self._lanes.discard(lane)
                 await self._revivals.refuse(waiting, f"there is no session {session_id}")
-            elif waiting or lane.view.lane_holder is not None:
+            elif (waiting or lane.view.lane_holder is not None) and self._is_free(lane.view):
                 left = await self._left(lane.view, letters)
                 recovered.cut_off += lane.view.lane_holder is not None
                 recovered.queued += len(left.queued)
                 recovered.given_up += len(left.given_up)
                 await self._take_up(lane, lane.view, left)
+
+    def _is_free(self, view: SessionView) -> bool:
+        """Whether nothing holds the session, or what holds it is gone."""
+        if view.lane_holder is None:
+            return True
+        # Versions before 0.3 stored no lease.
+        lease = view.lease or acquired(0, boot=0, run_id=view.lane_holder, now=view.created)
+        is_held = self._agents.holds(view.lane_holder)
+        return reconcile(lease, execution(lease, boot=self._lanes.boot, is_held=is_held)).is_released
 
     async def _left(self, view: SessionView, letters: list[Letter]) -> _Left:
         """Sort out what the letters of a session are; those that are no messages are dead from now on."""
@@ -157,15 +171,15 @@ class Restart:
         unreadable = [letter for is_dead, letter, waiting in found if waiting is None and not is_dead]
         await self._revivals.refuse(unreadable, "this is no message of a session")
         is_cut_off = view.lane_holder is not None and view.run is not None
-        head = view.run.message_ids[0] if is_cut_off and view.run is not None else None
+        answered = view.run.message_ids if is_cut_off and view.run is not None else ()
         left = _Left()
         for is_dead, _, waiting in found:
             if waiting is None:
                 continue
-            is_head = waiting.message.id == head
+            is_cut = waiting.message.id in answered
             # One that is dead died at this start, for the session still believes that it runs.
             # One that lives and is worn out has been so by a rule that is new.
-            if is_head and (is_dead or waiting.message.attempt >= self._max_attempts):
+            if is_cut and (is_dead or waiting.message.attempt >= self._max_attempts):
                 left.given_up.append(waiting)
                 left.to_bury += [] if is_dead else [waiting.mail_id]
             elif not is_dead:
@@ -174,6 +188,7 @@ class Restart:
 
     async def _take_up(self, lane: Lane, view: SessionView, left: _Left) -> None:
         base, outcome = self._closed(view, view.lane_holder, is_final=bool(left.given_up))
+        pages = [] if outcome is None else [self._books.closed(_closing(view, outcome, left))]
         entries = tuple(self._gave_up(view, item) for item in left.given_up)
         with self._lanes.mail() as mail:
             for mail_id in left.to_bury:
@@ -189,12 +204,13 @@ class Restart:
                     [] if outcome is None else [RunEnded(session=after, outcome=outcome, entries=entries)]
                 ),
                 mail=mail,
+                pages=pages,
             )
 
     def _closed(
         self, view: SessionView, run_id: RunId | None, *, is_final: bool
     ) -> tuple[SessionView, RunOutcome | None]:
-        base = msgspec.structs.replace(view, run=None, lane_holder=None)
+        base = msgspec.structs.replace(view, run=None, lane_holder=None, lease=None)
         if run_id is None:
             return base, None
         started = view.run.started if view.run is not None else mark(self._clock)
@@ -225,7 +241,8 @@ class Restart:
             if lane.guard.run_id != run_id or lane.live is None:
                 return
             view = self._lanes.view(lane)
-            running: tuple[MessageId, ...] = lane.guard.running[:1]
+            # What was steered in is settled since.
+            running: tuple[MessageId, ...] = tuple(item for item in lane.guard.running if lane.waiting[item].mail_id)
             parked = {key: _parked(lane.waiting[key]) for key in running}
             outcome = RunOutcome(
                 run_id=run_id,
@@ -236,20 +253,47 @@ class Restart:
                 error="",
                 code="core_stopped",
             )
+            closed = RunClosed(
+                run_id=run_id,
+                session_id=lane.session_id,
+                outcome=outcome,
+                messages=[item.message for item in parked.values()],
+                answer="".join(lane.live.answer).strip(),
+                is_requeued=True,
+            )
             freed = ended(lane.guard, run_id)
+            # What it still says until it has heard of the stop is no fault of its.
+            lane.live.is_late = True
             lane.live = None
             with self._lanes.mail() as mail:
                 for item in parked.values():
                     mail.put_back(MAILBOX, item.mail_id, is_counted=False, note=STOPPED)
                 await self._lanes.commit(
                     lane,
-                    base=msgspec.structs.replace(view, last_outcome=outcome),
-                    guard=msgspec.structs.replace(freed, queue=(*running, *freed.queue)),
+                    base=msgspec.structs.replace(view, last_outcome=outcome, lease=None),
+                    guard=put_first(freed, running),
                     waiting={**lane.waiting, **parked},
                     events=lambda after: [RunEnded(session=after, outcome=outcome, entries=())],
                     mail=mail,
+                    pages=[self._books.closed(closed)],
                 )
-        await self._agents.interrupt(run_id, "the core stops")
+        await self._agents.interrupt(run_id, "the core stops", is_core_stopping=True)
+
+
+def _closing(view: SessionView, outcome: RunOutcome, left: _Left) -> RunClosed:
+    """What the books are told of a run that its core did not outlive."""
+    answered = view.run.message_ids if view.run is not None else ()
+    waiting = [item.message for item in left.queued if item.message.id in answered]
+    given_up = [item.message for item in left.given_up]
+    order = {message_id: place for place, message_id in enumerate(answered)}
+    messages = sorted((*waiting, *given_up), key=lambda message: order.get(message.id, len(order)))
+    return RunClosed(
+        run_id=outcome.run_id,
+        session_id=view.id,
+        outcome=outcome,
+        messages=messages,
+        is_requeued=bool(messages) and messages[0] in waiting,
+    )
 
 
 def _parked(item: Waiting) -> Waiting:

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-import msgspec
-
-from core.api.base import MailId
+from core.api.base import Event, MailId
 from core.api.errors import StoreError
 from core.api.mail import DeadReason, MailState
-from core.api.sessions import MessageQueued
+from core.api.session_orders import SessionUnarchived
+from core.api.sessions import MessageQueued, SessionView
 from core.clock import Clock
+from core.gateway.epochs import begun_anew
 from core.gateway.lanes import Lanes
 from core.gateway.ports import Letter, Mailroom, Owner
+from core.gateway.session import put_last
 from core.gateway.turns import Turns
 from core.gateway.unanswered import MAILBOX, session_of, waiting_in
 from core.supervisor import Supervisor
@@ -79,13 +80,21 @@ class Revivals:
             message = waiting.message
             if message.id in lane.waiting:
                 return
+            is_restarted = view.is_archived
+            if is_restarted:
+                view, lane.history = begun_anew(view), None
+
+            def facts(after: SessionView) -> list[Event]:
+                taken_up: list[Event] = [SessionUnarchived(session=after)] if is_restarted else []
+                return [*taken_up, MessageQueued(session=after, message=message)]
+
             with self._lanes.mail() as mail:
                 await self._turns.commit(
                     lane,
                     mail,
                     base=view,
-                    guard=msgspec.structs.replace(lane.guard, queue=(*lane.guard.queue, message.id)),
+                    guard=put_last(lane.guard, message.id),
                     waiting={**lane.waiting, message.id: waiting},
-                    facts=lambda after: [MessageQueued(session=after, message=message)],
+                    facts=facts,
                     correlation=message.id,
                 )

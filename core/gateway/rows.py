@@ -17,8 +17,22 @@ DEDUPE = "dedupe/"
 _views = msgspec.json.Decoder(SessionView)
 _waiting = msgspec.json.Decoder(Waiting)
 _entries = msgspec.json.Decoder(EntryView)
-_seen = msgspec.json.Decoder(tuple[MessageId, SessionId, float])
 _encoder = msgspec.json.Encoder()
+
+
+class Seen(msgspec.Struct, frozen=True, array_like=True):
+    """What became of a message id that came from outside: our id, its session, when (UTC seconds).
+
+    fingerprint: of what was sent with it; "" where any content counts as the same.
+    """
+
+    message_id: MessageId
+    session_id: SessionId
+    at: float
+    fingerprint: str = ""
+
+
+_seen = msgspec.json.Decoder(Seen)
 
 
 def session_key(session_id: SessionId) -> str:
@@ -66,6 +80,6 @@ def entry_of(body: bytes) -> EntryView:
     return _entries.decode(body)
 
 
-def seen_of(body: bytes) -> tuple[MessageId, SessionId, float]:
-    """What became of a message id: our id, its session, when (UTC seconds)."""
+def seen_of(body: bytes) -> Seen:
+    """What became of a message id."""
     return _seen.decode(body)

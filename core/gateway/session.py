@@ -4,20 +4,30 @@ Two rules. Whatever can change a guard is in this file. The guard knows neither
 clock nor store: it is handed ids and hands back the next guard.
 
 A session has one lane. A message that arrives waits at the end of the queue; when the
-lane is free its head begins a run and holds the lane until that very run ends. The
-modes differ only in what happens to the run that holds the lane meanwhile: `queue` lets
-it be, `interrupt` tells it to stop, `steer` offers it the message. A message that cannot
-be steered waits like any other, and says why. Order of arrival is never changed.
+lane is free the head of the queue begins a run and holds the lane until that very run
+ends. The modes say what happens to the run that holds the lane meanwhile: `queue`,
+`followup` and `collect` let it be, `interrupt` tells it to stop, `steer` and
+`steer-backlog` offer it the message; and how many messages share a turn, see `turn_size`.
+A message whose mode cannot be had is taken in another, and says why. Order of arrival
+is never changed, unless an operator moves a message.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
+from itertools import takewhile
 
 import msgspec
 
 from core.api.base import MessageId, RunId
-from core.api.errors import ConflictError, NotFound, Overloaded
+from core.api.errors import ConflictError, InvalidInput, NotFound, Overloaded
 from core.api.sessions import Mode
 from core.machine import Machine
+
+TURN_LIMIT = 32
+"""Messages that share one turn at most."""
+
+_ALONE = frozenset({Mode.QUEUE, Mode.INTERRUPT})
+_OFFERED = frozenset({Mode.STEER, Mode.STEER_BACKLOG})
 
 
 class GuardState(StrEnum):
@@ -61,8 +71,31 @@ class Guard(msgspec.Struct, frozen=True):
     is_held: bool = False
 
 
+class Place(msgspec.Struct, frozen=True):
+    """How a waiting message is to be answered.
+
+    mode: the effective one. is_alone: never with others, as a task's or one whose run died before. model: in place
+    of the agent's own. due: until when it collects, in monotonic seconds.
+    """
+
+    mode: Mode
+    is_alone: bool = False
+    model: str = ""
+    due: float = 0.0
+
+    @property
+    def may_share(self) -> bool:
+        """Whether others may be answered in its turn."""
+        return not self.is_alone and self.mode not in _ALONE
+
+    @property
+    def is_collecting(self) -> bool:
+        """Whether it waits for more to come."""
+        return self.mode is Mode.COLLECT and not self.is_alone
+
+
 class Arrival(msgspec.Struct, frozen=True):
-    """What becomes of a message. position: what is before it; 0 begins at once."""
+    """What becomes of a message. position: what is before it; 0 begins at once, unless it collects."""
 
     guard: Guard
     effective_mode: Mode
@@ -78,31 +111,63 @@ def arrival(guard: Guard, message_id: MessageId, mode: Mode, *, can_steer: bool,
         )
     position = len(guard.queue) + (guard.state is not GuardState.IDLE)
     taken = msgspec.structs.replace(guard, queue=(*guard.queue, message_id))
-    if guard.state is GuardState.IDLE:
-        reason = "" if mode is Mode.QUEUE else "nothing was running"
-        return Arrival(taken, Mode.QUEUE, position, reason)
-    if mode is Mode.STEER and not can_steer:
-        return Arrival(taken, Mode.QUEUE, position, "this agent takes nothing in while it works")
-    if mode is Mode.STEER and guard.state is GuardState.INTERRUPTING:
-        return Arrival(taken, Mode.QUEUE, position, "the run is being stopped")
-    if mode is Mode.INTERRUPT:
+    effective, reason = effective_mode(guard, mode, can_steer=can_steer)
+    if effective is Mode.INTERRUPT:
         taken = interrupted(taken)
-    return Arrival(taken, mode, position)
+    return Arrival(taken, effective, position, reason)
+
+
+def effective_mode(guard: Guard, mode: Mode, *, can_steer: bool) -> tuple[Mode, str]:
+    """The mode that a message can have now, and why it is not the one that was asked for."""
+    if guard.state is GuardState.IDLE and mode in _OFFERED:
+        return Mode.FOLLOWUP, "nothing was running"
+    if guard.state is GuardState.IDLE and mode is Mode.INTERRUPT:
+        return Mode.QUEUE, "nothing was running"
+    if mode in _OFFERED and not can_steer:
+        return Mode.FOLLOWUP, "this agent takes nothing in while it works"
+    if mode in _OFFERED and guard.state is GuardState.INTERRUPTING:
+        return Mode.FOLLOWUP, "the run is being stopped"
+    return mode, ""
 
 
 def may_begin(guard: Guard) -> bool:
-    """Whether the head of the queue may begin a run now."""
+    """Whether the head of the queue may begin a run now, or once it has collected."""
     return guard.state is GuardState.IDLE and bool(guard.queue) and not guard.is_held
 
 
-def begun(guard: Guard, run_id: RunId) -> Guard:
-    """The head of the queue takes the lane. Raises IllegalTransition when it is taken."""
+def turn_size(places: Sequence[Place], now: float) -> int:
+    """How many from the head of the queue are answered in the next turn; 0 while they collect.
+
+    Neighbours that may share a turn and are for the same model do: collecting ones with their like, all others with
+    theirs; 32 at most. now: monotonic seconds.
+    """
+    head = places[0]
+    if not head.may_share:
+        return 1
+    like = takewhile(lambda place: _goes_with(place, head), places[:TURN_LIMIT])
+    size = sum(1 for _ in like)
+    if head.is_collecting and size < TURN_LIMIT and collected_at(places) > now:
+        return 0
+    return size
+
+
+def collected_at(places: Sequence[Place]) -> float:
+    """When what collects is answered: when the last of it is due. Monotonic seconds."""
+    return max((place.due for place in places if place.is_collecting), default=0.0)
+
+
+def _goes_with(place: Place, head: Place) -> bool:
+    return place.may_share and place.model == head.model and place.is_collecting == head.is_collecting
+
+
+def begun(guard: Guard, run_id: RunId, count: int = 1) -> Guard:
+    """The first `count` of the queue take the lane. Raises IllegalTransition when it is taken."""
     return msgspec.structs.replace(
         guard,
         state=GUARD.step(guard.state, GuardEvent.BEGIN),
         run_id=run_id,
-        running=guard.queue[:1],
-        queue=guard.queue[1:],
+        running=guard.queue[:count],
+        queue=guard.queue[count:],
     )
 
 
@@ -123,6 +188,29 @@ def ended(guard: Guard, run_id: RunId) -> Guard:
     return msgspec.structs.replace(guard, state=GUARD.step(guard.state, GuardEvent.END), run_id=None, running=())
 
 
+def put_first(guard: Guard, messages: tuple[MessageId, ...]) -> Guard:
+    """Messages that a run let go of wait again, before all others."""
+    return msgspec.structs.replace(guard, queue=(*messages, *guard.queue))
+
+
+def put_last(guard: Guard, message_id: MessageId) -> Guard:
+    """A message that was given up waits again, behind all others."""
+    return msgspec.structs.replace(guard, queue=(*guard.queue, message_id))
+
+
+def moved(guard: Guard, message_id: MessageId, position: int) -> Guard:
+    """A waiting message goes to another place. Raises NotFound, InvalidInput when there is no such place."""
+    rest = _without(guard, message_id).queue
+    if not 0 <= position <= len(rest):
+        raise InvalidInput(
+            f"position is {position}, and {len(guard.queue)} messages wait",
+            field="position",
+            value=position,
+            fix=f"use 0 to {len(rest)}",
+        )
+    return msgspec.structs.replace(guard, queue=(*rest[:position], message_id, *rest[position:]))
+
+
 def dropped(guard: Guard, message_id: MessageId) -> Guard:
     """A waiting message is let go. Raises NotFound when it does not wait."""
     return _without(guard, message_id)
@@ -136,6 +224,11 @@ def emptied(guard: Guard) -> Guard:
 def held(guard: Guard, *, is_held: bool) -> Guard:
     """Begin nothing new, or begin again."""
     return msgspec.structs.replace(guard, is_held=is_held)
+
+
+def changed_from(before: Sequence[MessageId], after: Sequence[MessageId]) -> int:
+    """The first place at which two orders of a queue differ; their length when they do not."""
+    return next((at for at, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), len(after))
 
 
 def _without(guard: Guard, message_id: MessageId) -> Guard:

@@ -5,35 +5,45 @@ from collections.abc import Callable
 
 import msgspec
 
-from core.api.base import Actor, ActorKind, AgentName, EntryId, Event, MessageId, PlatformName, SessionId
+from core.api.base import Actor, ActorKind, AgentName, Event, MessageId, PlatformName, SessionId
 from core.api.errors import ConflictError, HermesError, InvalidInput, NotFound, Refused, Unavailable
+from core.api.session_orders import SessionUnarchived
 from core.api.sessions import (
     ChatKind,
     MessageQueued,
     MessageRefused,
-    MessageState,
-    MessageView,
     Mode,
     OpenSession,
+    Outcome,
     SendMessage,
     SendReceipt,
     SessionOpened,
-    SessionState,
     SessionView,
     Source,
     Voice,
 )
-from core.api.transcripts import EntryKind, EntryView
+from core.api.transcripts import EntryView
 from core.clock import Clock, mark
 from core.gateway import rows
+from core.gateway.epochs import begun_anew
 from core.gateway.follower import Follower
-from core.gateway.lane import Lane, Waiting
+from core.gateway.lane import Lane
 from core.gateway.lanes import Lanes
+from core.gateway.offer import (
+    Offer,
+    Taken,
+    dedupe_keys,
+    fingerprint,
+    imported_entries,
+    new_session,
+    outcome_of,
+    waiting_of,
+)
 from core.gateway.platform import Accepted, Inbound, Limits
 from core.gateway.ports import Agents
-from core.gateway.session import Arrival, arrival
+from core.gateway.session import arrival
 from core.gateway.source import isolated, session_id, source_of
-from core.gateway.steering import Steering
+from core.gateway.steering import OFFERED, Steering
 from core.gateway.turns import Turns
 from core.gateway.unanswered import MAILBOX
 from core.ids import IdSource
@@ -42,32 +52,19 @@ from core.settings import SessionSettings
 from core.store.base import MUST_NOT_EXIST, Put, Store
 from core.supervisor import Supervisor
 
-_TITLE_LIMIT = 80
+OFFER_LIMIT_S = 2.0
+"""How long a sender waits to hear whether the run took the message."""
 
 
-class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """A message on its way in, whoever brings it. dedupe_keys: each is taken in once."""
+class _Placed(msgspec.Struct, frozen=True):
+    """A message that is stored. offer: to the run that goes on, if one is made."""
 
-    source: Source
-    agent: AgentName
-    voice: Voice
-    sender: str
-    sender_id: str
-    text: str
-    mode: Mode | None
-    actor: Actor
-    dedupe_keys: tuple[str, ...] = ()
-    reply_to: str = ""
-    title: str = ""
-    imported: tuple[tuple[str, str], ...] = ()
-    must_exist: bool = False
+    taken: Taken
+    offer: "asyncio.Task[bool] | None" = None
 
 
-class Taken(msgspec.Struct, frozen=True):
-    """What became of an offer."""
-
-    receipt: SendReceipt
-    follower: Follower | None = None
+def _no_mode(_platform: PlatformName) -> Mode | None:
+    """No platform has a mode of its own."""
 
 
 class Sessions:
@@ -88,6 +85,7 @@ class Sessions:
         settings: SessionSettings,
         limits: Callable[[PlatformName], Limits | None],
         agent_of: Callable[[PlatformName], str | None],
+        mode_of: Callable[[PlatformName], Mode | None] = _no_mode,
     ) -> None:
         self._lanes = lanes
         self._turns = turns
@@ -101,6 +99,7 @@ class Sessions:
         self._settings = settings
         self._limits = limits
         self._agent_of = agent_of
+        self._mode_of = mode_of
         self.is_draining = False
 
     async def receive(self, inbound: Inbound, *, follow: bool = False) -> Accepted:
@@ -121,12 +120,12 @@ class Sessions:
             text=inbound.text,
             mode=inbound.mode,
             actor=Actor(ActorKind.SENDER, f"{inbound.platform}:{inbound.sender_id}"),
-            dedupe_keys=_dedupe_keys(inbound),
+            dedupe_keys=dedupe_keys(inbound),
             reply_to=inbound.reply_to or inbound.native_id,
             title=inbound.title,
             imported=tuple(inbound.imported),
         )
-        taken = await self._offer(offer, follow=follow)
+        taken = await self.take_in(offer, follow=follow)
         receipt, follower = taken.receipt, taken.follower
         return Accepted(
             session_id=receipt.session_id,
@@ -151,9 +150,11 @@ class Sessions:
             mode=command.mode,
             actor=actor,
             dedupe_keys=(rows.dedupe_key(source.platform, f"{command.session_id} {key}"),) if key else (),
+            fingerprint=fingerprint(command.text, command.mode or "", command.voice, command.model) if key else "",
             must_exist=True,
+            model=command.model,
         )
-        return (await self._offer(offer, follow=False)).receipt
+        return (await self.take_in(offer)).receipt
 
     async def open_session(self, command: OpenSession, actor: Actor) -> SendReceipt:
         """Begin a conversation where the platform lets an operator do so."""
@@ -175,7 +176,7 @@ class Sessions:
             mode=None,
             actor=actor,
         )
-        return (await self._offer(offer, follow=False)).receipt
+        return (await self.take_in(offer)).receipt
 
     def _agent(self, platform: PlatformName, name: str | None) -> AgentName:
         wanted = name or self._agent_of(platform)
@@ -184,7 +185,10 @@ class Sessions:
             raise NotFound(f"no agent {wanted}", noun="agent", id=wanted, fix="see `agents list`")
         return agent
 
-    async def _offer(self, offer: Offer, *, follow: bool) -> Taken:
+    async def take_in(self, offer: Offer, *, follow: bool = False) -> Taken:
+        """Store a message and let it begin a run, or wait. Raises InvalidInput, NotFound, Refused, Overloaded,
+        ConflictError, Unavailable, StoreError: then nothing of it is kept.
+        """
         self._check(offer)
         sid = session_id(offer.source)
         # In a job of its own, so that a caller who hangs up cannot leave it half done.
@@ -224,44 +228,95 @@ class Sessions:
             if offer.must_exist:
                 self._lanes.view(lane)
             try:
-                return await self._place(lane, offer, follow=follow)
+                placed = await self._place(lane, offer, follow=follow)
             except ConflictError as error:
                 key = error.facts.get("key")
                 if isinstance(key, str) and key in offer.dedupe_keys:
-                    return Taken(await self._duplicate(offer, key))
+                    return Taken(await self._duplicate(lane, offer, key))
                 raise
             finally:
                 if lane.view is None:
                     self._lanes.discard(lane)
+        return placed.taken if placed.offer is None else await self._offered(lane, placed.taken, placed.offer)
 
-    async def _duplicate(self, offer: Offer, key: str) -> SendReceipt:
+    async def _offered(self, lane: Lane, taken: Taken, offer: "asyncio.Task[bool]") -> Taken:
+        """What the run said to the offer, if it said something soon."""
+        receipt = taken.receipt
+        done, _ = await asyncio.wait({offer}, timeout=OFFER_LIMIT_S)
+        if done and not offer.cancelled() and offer.exception() is None and offer.result():
+            receipt = msgspec.structs.replace(receipt, outcome=Outcome.DIRECT)
+        elif (waiting := lane.waiting.get(receipt.message_id)) is not None:
+            message = waiting.message
+            receipt = msgspec.structs.replace(
+                receipt, effective_mode=message.effective_mode, mode_reason=message.mode_reason
+            )
+        return msgspec.structs.replace(taken, receipt=receipt)
+
+    async def _duplicate(self, lane: Lane, offer: Offer, key: str) -> SendReceipt:
         row = await self._store.get(key)
         if row is None:
             raise ConflictError("the message was taken in at the same moment", key=key)
-        message_id, sid, _ = rows.seen_of(row.body)
-        mode = offer.mode or self._settings.mode
+        seen = rows.seen_of(row.body)
+        if seen.fingerprint and offer.fingerprint and seen.fingerprint != offer.fingerprint:
+            raise ConflictError(
+                "the same idempotency key came with another message before",
+                key="idempotency_key",
+                found=seen.message_id,
+                fix="use a new key",
+            )
+        mode = self._mode(offer, offer.agent)
+        waiting = lane.waiting.get(seen.message_id)
         return SendReceipt(
-            session_id=sid, message_id=message_id, position=0, mode=mode, effective_mode=mode, is_duplicate=True
+            session_id=seen.session_id,
+            message_id=seen.message_id,
+            position=0,
+            mode=mode if waiting is None else waiting.message.mode,
+            effective_mode=mode if waiting is None else waiting.message.effective_mode,
+            mode_reason="" if waiting is None else waiting.message.mode_reason,
+            is_duplicate=True,
+            outcome=Outcome.QUEUED if seen.message_id in lane.guard.queue else Outcome.DIRECT,
         )
 
-    async def _place(self, lane: Lane, offer: Offer, *, follow: bool) -> Taken:
-        is_new = lane.view is None
-        view = lane.view or self._new_session(lane, offer)
-        mode = offer.mode or self._settings.mode
+    def _mode(self, offer: Offer, agent: AgentName) -> Mode:
+        """What the message does to a busy session: as it says itself, or its agent, its platform, the whole gateway."""
+        asked = offer.mode or self._agents.default_mode(agent)
+        return asked or self._mode_of(offer.source.platform) or self._settings.mode
+
+    async def _place(self, lane: Lane, offer: Offer, *, follow: bool) -> _Placed:
+        view, now = lane.view, mark(self._clock)
+        is_new = view is None
+        if view is None:
+            limit = self._settings.queue_limit
+            view = new_session(offer, lane.session_id, boot=self._lanes.boot, created=now, queue_limit=limit)
+        if refusal := self._agents.refusal(view.agent):
+            raise Refused(refusal, rule="agent", agent=view.agent, fix="see `agents list`")
+        is_restarted = view.is_archived
+        mode = self._mode(offer, view.agent)
         message_id = MessageId(self._ids.new_id())
-        placed = arrival(
-            lane.guard,
-            message_id,
-            mode,
-            can_steer=self._agents.can_steer(view.agent),
-            limit=self._settings.queue_limit,
+        can_steer = self._agents.can_steer(view.agent)
+        placed = arrival(lane.guard, message_id, mode, can_steer=can_steer, limit=self._settings.queue_limit)
+        waiting = waiting_of(
+            offer, lane.session_id, message_id, mode, placed, now=now, collect_s=self._settings.collect_s
         )
-        waiting = self._waiting(lane, offer, message_id, mode, placed)
-        seen = rows.body_of((message_id, lane.session_id, self._clock.now()))
+        if is_restarted:
+            view, lane.history = begun_anew(view), None
 
         def facts(after: SessionView) -> list[Event]:
-            opened: list[Event] = [SessionOpened(session=after)] if is_new else []
-            return [*opened, MessageQueued(session=after, message=waiting.message)]
+            queued = MessageQueued(session=after, message=waiting.message)
+            if is_new:
+                return [SessionOpened(session=after), queued]
+            return [SessionUnarchived(session=after), queued] if is_restarted else [queued]
+
+        def receipt(*, is_begun: bool) -> SendReceipt:
+            return SendReceipt(
+                session_id=lane.session_id,
+                message_id=message_id,
+                position=placed.position,
+                mode=mode,
+                effective_mode=placed.effective_mode,
+                mode_reason=placed.mode_reason,
+                outcome=outcome_of(placed.effective_mode, is_begun=is_begun, is_restarted=is_restarted),
+            )
 
         with self._lanes.mail() as mail:
             mail_id = mail.post(
@@ -270,75 +325,35 @@ class Sessions:
             is_begun = await self._turns.commit(
                 lane,
                 mail,
-                base=msgspec.structs.replace(view, inbound=waiting.message.received),
+                base=msgspec.structs.replace(view, inbound=now),
                 guard=placed.guard,
                 waiting={**lane.waiting, message_id: msgspec.structs.replace(waiting, mail_id=mail_id)},
                 facts=facts,
-                puts=[Put(key, seen, MUST_NOT_EXIST) for key in offer.dedupe_keys],
+                puts=self._memory(offer, lane.session_id, message_id),
                 entries=self._imported(view, offer) if is_new else (),
                 actor=offer.actor,
                 correlation=message_id,
+                pages=lambda begun: () if offer.pages is None else (offer.pages(receipt(is_begun=begun)),),
             )
         follower = Follower() if follow else None
         if follower is not None:
             # Before the run that was begun can report anything: its job waits for the next round of the loop.
             lane.followers[message_id] = [follower]
-        if not is_begun:
-            self._steering.settle(lane, message_id, placed.effective_mode)
-        receipt = SendReceipt(
-            session_id=lane.session_id,
-            message_id=message_id,
-            position=placed.position,
-            mode=mode,
-            effective_mode=placed.effective_mode,
-            mode_reason=placed.mode_reason,
-        )
-        return Taken(receipt, follower)
+        taken = Taken(receipt(is_begun=is_begun), follower)
+        if is_begun:
+            return _Placed(taken)
+        if placed.effective_mode in OFFERED:
+            offering = self._steering.offer(lane, message_id, placed.effective_mode)
+            return _Placed(taken, self._supervisor.spawn(f"steer:{message_id}", offering))
+        self._steering.settle(lane, message_id, placed.effective_mode)
+        return _Placed(taken)
 
-    def _new_session(self, lane: Lane, offer: Offer) -> SessionView:
-        return SessionView(
-            id=lane.session_id,
-            version=0,
-            boot=self._lanes.boot,
-            source=offer.source,
-            agent=offer.agent,
-            state=SessionState.IDLE,
-            created=mark(self._clock),
-            title=(offer.title or " ".join(offer.text.split()))[:_TITLE_LIMIT],
-            queue_limit=self._settings.queue_limit,
-        )
-
-    def _waiting(self, lane: Lane, offer: Offer, message_id: MessageId, mode: Mode, placed: Arrival) -> Waiting:
-        message = MessageView(
-            id=message_id,
-            session_id=lane.session_id,
-            received=mark(self._clock),
-            voice=offer.voice,
-            sender=offer.sender,
-            text=offer.text,
-            state=MessageState.QUEUED,
-            mode=mode,
-            effective_mode=placed.effective_mode,
-            mode_reason=placed.mode_reason,
-        )
-        return Waiting(message, offer.sender_id, offer.reply_to)
+    def _memory(self, offer: Offer, sid: SessionId, message_id: MessageId) -> list[Put]:
+        """What makes a copy of the message known as one."""
+        if not offer.dedupe_keys:
+            return []
+        seen = rows.body_of(rows.Seen(message_id, sid, self._clock.now(), offer.fingerprint))
+        return [Put(key, seen, MUST_NOT_EXIST) for key in offer.dedupe_keys]
 
     def _imported(self, view: SessionView, offer: Offer) -> tuple[EntryView, ...]:
-        kinds = {"user": EntryKind.USER, "assistant": EntryKind.AGENT}
-        return tuple(
-            EntryView(
-                id=EntryId(self._ids.new_id()),
-                at=self._clock.now(),
-                kind=kinds.get(role, EntryKind.SYSTEM),
-                author=offer.sender if role == "user" else role,
-                text=text,
-                epoch=view.epoch,
-                is_imported=True,
-            )
-            for role, text in offer.imported
-        )
-
-
-def _dedupe_keys(inbound: Inbound) -> tuple[str, ...]:
-    known = dict.fromkeys(item for item in (inbound.native_id, inbound.proof_id) if item)
-    return tuple(rows.dedupe_key(inbound.platform, item) for item in known)
+        return tuple(imported_entries(offer, view, at=self._clock.now(), new_id=self._ids.new_id))

@@ -7,6 +7,7 @@ outside, two sources never share an id, and an id never holds a path separator.
 """
 
 import re
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from core.api.base import PlatformName, SessionId
@@ -15,6 +16,7 @@ from core.api.sessions import ChatKind, Source
 
 PART_LIMIT = 512
 _PART_COUNT = 3
+_REMEMBERED = 4_096
 _SAFE = "@!+#$&*,;~"
 _ENCODED = re.compile(rf"(?:[A-Za-z0-9_.\-{re.escape(_SAFE)}]|%[0-9A-F]{{2}})*")
 
@@ -29,6 +31,7 @@ def session_id(source: Source) -> SessionId:
     return SessionId(":".join(parts))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def source_of(session: SessionId) -> Source:
     """The source that an id was derived from, names left out. Raises InvalidInput for anything else."""
     parts = session.split(":")
@@ -69,6 +72,7 @@ def isolated(source: Source, sender_id: str, *, in_groups: bool, in_threads: boo
     )
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _part(field: str, text: str) -> str:
     if not text or len(text) > PART_LIMIT:
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""What a message does to the run before it: steered into it, or the run is told to stop."""
+"""What a message does to the run before it: offered to it, or the run is told to stop."""
 
 import msgspec
 
@@ -6,13 +6,16 @@ from core.api.base import EntryId, MailId, MessageId
 from core.api.sessions import MessageState, MessageSteered, Mode, Voice
 from core.api.transcripts import EntryKind, EntryView
 from core.clock import Clock, mark
-from core.gateway.lane import Lane
+from core.gateway.lane import Lane, Live, Waiting
 from core.gateway.lanes import Lanes
 from core.gateway.ports import Agents
 from core.gateway.session import GuardState, steered
 from core.gateway.unanswered import MAILBOX
 from core.ids import IdSource
 from core.supervisor import Supervisor
+
+OFFERED = frozenset({Mode.STEER, Mode.STEER_BACKLOG})
+"""Modes in which a message is offered to the run that goes on."""
 
 
 class Steering:
@@ -26,11 +29,11 @@ class Steering:
         self._supervisor = supervisor
 
     def settle(self, lane: Lane, message_id: MessageId, mode: Mode) -> None:
-        """Do what the effective mode of a stored message asks for."""
+        """Do what the effective mode of a stored message asks for, and do not wait for what comes of it."""
         if mode is Mode.INTERRUPT:
             self.tell_to_stop(lane, "a newer message")
-        elif mode is Mode.STEER:
-            self._supervisor.spawn(f"steer:{message_id}", self._steer(lane, message_id))
+        elif mode in OFFERED:
+            self._supervisor.spawn(f"steer:{message_id}", self.offer(lane, message_id, mode))
 
     def tell_to_stop(self, lane: Lane, reason: str) -> None:
         """Ask the run that holds the lane to stop."""
@@ -41,32 +44,46 @@ class Steering:
         self._lanes.publish(lane)
         self._supervisor.spawn(f"interrupt:{run.id}", self._agents.interrupt(run.id, reason))
 
-    async def _steer(self, lane: Lane, message_id: MessageId) -> None:
+    async def offer(self, lane: Lane, message_id: MessageId, mode: Mode) -> bool:
+        """Offer a stored message to the run that goes on; whether it was taken. The lock must be free."""
         live = lane.live
         waiting = lane.waiting.get(message_id)
         if live is None or waiting is None or lane.guard.state is not GuardState.BUSY:
             await self._stays(lane, message_id, "the run had ended")
-            return
+            return False
+        if waiting.message.task_id not in {None, live.run.task_id} or waiting.message.terms_of is not None:
+            await self._stays(lane, message_id, "a task has a turn of its own")
+            return False
         if not await self._agents.steer(live.run.id, waiting.message.text):
             await self._stays(lane, message_id, "the agent took nothing in")
-            return
-        async with lane.lock:
-            if lane.guard.run_id != live.run.id or message_id not in lane.guard.queue:
-                return
-            view = self._lanes.view(lane)
-            message = msgspec.structs.replace(waiting.message, state=MessageState.STEERED, run_id=live.run.id)
-            entry = EntryView(
-                id=EntryId(self._ids.new_id()),
-                at=self._clock.now(),
-                kind=EntryKind.NOTE if message.voice is Voice.NOTE else EntryKind.USER,
-                author=message.sender,
-                text=message.text,
-                epoch=view.epoch,
-                run_id=live.run.id,
-                message_id=message_id,
-            )
-            live.run = msgspec.structs.replace(live.run, message_ids=(*live.run.message_ids, message_id))
-            taken_in = msgspec.structs.replace(waiting, message=message, mail_id=MailId(0))
+            return False
+        if mode is Mode.STEER:
+            async with lane.lock:
+                # Read again: it may have been moved meanwhile.
+                waiting = lane.waiting.get(message_id)
+                if waiting is None or message_id not in lane.guard.queue or not self._lanes.may_write(lane, live):
+                    return False
+                await self._taken_in(lane, live, waiting)
+        return True
+
+    async def _taken_in(self, lane: Lane, live: Live, waiting: Waiting) -> None:
+        view = self._lanes.view(lane)
+        message_id = waiting.message.id
+        message = msgspec.structs.replace(waiting.message, state=MessageState.STEERED, run_id=live.run.id)
+        entry = EntryView(
+            id=EntryId(self._ids.new_id()),
+            at=self._clock.now(),
+            kind=EntryKind.NOTE if message.voice is Voice.NOTE else EntryKind.USER,
+            author=message.sender,
+            text=message.text,
+            epoch=view.epoch,
+            run_id=live.run.id,
+            message_id=message_id,
+        )
+        before = live.run
+        live.run = msgspec.structs.replace(before, message_ids=(*before.message_ids, message_id))
+        taken_in = msgspec.structs.replace(waiting, message=message, mail_id=MailId(0))
+        try:
             with self._lanes.mail() as mail:
                 mail.take(MAILBOX, waiting.mail_id)
                 mail.settle(MAILBOX, waiting.mail_id)
@@ -80,12 +97,15 @@ class Steering:
                     correlation=message_id,
                     mail=mail,
                 )
+        except BaseException:
+            live.run = before
+            raise
 
     async def _stays(self, lane: Lane, message_id: MessageId, reason: str) -> None:
         async with lane.lock:
             waiting = lane.waiting.get(message_id)
             if waiting is None or message_id not in lane.guard.queue:
                 return
-            # Only a remark for those who look now: a start of the core queues whatever waits.
-            message = msgspec.structs.replace(waiting.message, effective_mode=Mode.QUEUE, mode_reason=reason)
+            # Only a remark for those who look now: a start of the core takes what was not steered as a followup too.
+            message = msgspec.structs.replace(waiting.message, effective_mode=Mode.FOLLOWUP, mode_reason=reason)
             lane.waiting = {**lane.waiting, message_id: msgspec.structs.replace(waiting, message=message)}

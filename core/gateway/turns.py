@@ -6,22 +6,25 @@ from typing import TypeVar
 
 import msgspec
 
-from core.api.base import SYSTEM, Actor, EntryId, Event, MessageId, PlatformName, RunId
+from core.api.base import SYSTEM, Actor, Event, MessageId, PlatformName
 from core.api.errors import StoreError
-from core.api.runs import Phase, RunOutcome, RunView, Stop, TurnEnded
-from core.api.sessions import MessageState, RunEnded, RunStarted, SessionView, Voice
-from core.api.transcripts import EntryKind, EntryView
+from core.api.runs import RunOutcome, Stop, TurnEnded
+from core.api.sessions import RunEnded, RunStarted, SessionView
+from core.api.transcripts import EntryView
 from core.clock import Clock, mark
+from core.gateway.beginning import Beginning, user_of
+from core.gateway.books import NullBook
 from core.gateway.deliveries import Deliveries
-from core.gateway.lane import Lane, Live, Waiting
+from core.gateway.lane import Lane, Live, Waiting, places
 from core.gateway.lanes import Lanes
 from core.gateway.outcome import outbound_text, outcome
 from core.gateway.platform import Limits, Outbound
-from core.gateway.ports import Agents, MailTransaction
+from core.gateway.ports import Agents, MailTransaction, RunBook, RunClosed
 from core.gateway.reports import Reports
-from core.gateway.session import Guard, begun, ended, may_begin
+from core.gateway.session import Guard, GuardState, collected_at, ended, may_begin, turn_size
 from core.gateway.unanswered import MAILBOX
 from core.ids import IdSource
+from core.pages import Pages
 from core.store.base import Put
 from core.supervisor import Supervisor
 
@@ -30,13 +33,8 @@ T = TypeVar("T")
 _STORE_RETRY_S = 1.0
 
 
-class Begin(msgspec.Struct, frozen=True):
-    """A run that begins with the commit it is part of."""
-
-    guard: Guard
-    waiting: dict[MessageId, Waiting]
-    live: Live
-    entries: tuple[EntryView, ...]
+def _no_pages(_is_begun: bool) -> Sequence[Pages]:
+    return ()
 
 
 class Turns:
@@ -57,6 +55,7 @@ class Turns:
         ids: IdSource,
         supervisor: Supervisor,
         on_fault: Callable[[str, Exception], None],
+        books: RunBook | None = None,
     ) -> None:
         self._lanes = lanes
         self._agents = agents
@@ -64,7 +63,8 @@ class Turns:
         self._deliveries = deliveries
         self._limits = limits
         self._clock = clock
-        self._ids = ids
+        self._books = books or NullBook()
+        self._beginning = Beginning(agents=agents, books=self._books, clock=clock, ids=ids, boot=lanes.boot)
         self._supervisor = supervisor
         self._on_fault = on_fault
         self._store_problem = ""
@@ -89,16 +89,20 @@ class Turns:
         entries: Sequence[EntryView] = (),
         actor: Actor = SYSTEM,
         correlation: str = "",
+        pages: Callable[[bool], Sequence[Pages]] = _no_pages,
     ) -> bool:
         """Store a change of a lane, and with it the beginning of the next run, if one may begin; True when it does.
 
-        The caller holds the lock. facts: events about the change.
+        The caller holds the lock. facts: events about the change. pages: what others write, by whether a run begins.
         """
-        begin = self._begin(base, guard, waiting, mail)
+        size = self._size(guard, waiting)
+        begin = self._beginning.of(base, guard, waiting, size, mail) if size else None
         before = lane.live
+        written = list(pages(begin is not None))
         if begin is not None:
-            guard, waiting, lane.live = begin.guard, begin.waiting, begin.live
+            base, guard, waiting, lane.live = begin.base, begin.guard, begin.waiting, begin.live
             entries = (*entries, *begin.entries)
+            written.append(begin.pages)
 
         def events(after: SessionView) -> list[Event]:
             return facts(after) if begin is None else [*facts(after), RunStarted(session=after, entries=begin.entries)]
@@ -115,17 +119,21 @@ class Turns:
                 actor=actor,
                 correlation=correlation,
                 mail=mail,
+                pages=written,
             )
         except BaseException:
             lane.live = before
             raise
         if begin is not None:
             self._supervisor.spawn(f"run:{begin.live.run.id}", self._run(lane, begin.live))
+        else:
+            self._wait_for_more(lane)
         return begin is not None
 
     async def commit_next(self, lane: Lane, base: SessionView, guard: Guard) -> None:
         """Begin the head of the queue in a commit of its own, if it may. The caller holds the lock."""
-        if not self._may_begin(guard):
+        if not self._size(guard, lane.waiting):
+            self._wait_for_more(lane)
             return
         with self._lanes.mail() as mail:
             await self.commit(
@@ -138,54 +146,34 @@ class Turns:
                 correlation=guard.queue[0],
             )
 
-    def _may_begin(self, guard: Guard) -> bool:
-        return may_begin(guard) and self._lanes.is_giving
+    def _size(self, guard: Guard, waiting: dict[MessageId, Waiting]) -> int:
+        """How many messages the next turn takes up now; 0 for none."""
+        if not may_begin(guard) or not self._lanes.is_giving or self._lanes.is_draining:
+            return 0
+        # Most messages have their turn alone: the others are not looked at then.
+        if not waiting[guard.queue[0]].place().may_share:
+            return 1
+        return turn_size(places(guard, waiting), self._clock.monotonic())
 
-    def _begin(
-        self, base: SessionView, guard: Guard, waiting: dict[MessageId, Waiting], mail: MailTransaction
-    ) -> Begin | None:
-        """What to commit so that the head of the queue runs; None when it may not."""
-        if not self._may_begin(guard):
-            return None
-        run_id = RunId(self._ids.new_id())
-        following = begun(guard, run_id)
-        message_id = following.running[0]
-        head = waiting[message_id]
-        mail.take(MAILBOX, head.mail_id)
-        message = msgspec.structs.replace(
-            head.message, state=MessageState.RUNNING, attempt=head.message.attempt + 1, run_id=run_id
-        )
-        taken = msgspec.structs.replace(head, message=message, is_said=True)
-        entries = () if head.is_said else (self._said(base, taken, run_id),)
-        live = Live(self._new_run(base, run_id, message.attempt, following.running))
-        return Begin(following, {**waiting, message_id: taken}, live, entries)
+    def _wait_for_more(self, lane: Lane) -> None:
+        """Have somebody look again once a session has collected."""
+        if lane.is_timed or not may_begin(lane.guard):
+            return
+        due = collected_at(places(lane.guard, lane.waiting))
+        # What is due already and cannot begin waits for something else.
+        if due > self._clock.monotonic():
+            lane.is_timed = True
+            self._supervisor.spawn(f"collect:{lane.session_id}", self._when_collected(lane, due))
 
-    def _new_run(self, base: SessionView, run_id: RunId, attempt: int, messages: tuple[MessageId, ...]) -> RunView:
-        now = mark(self._clock)
-        stall_s, total_s = self._agents.limits_s(base.agent)
-        return RunView(
-            id=run_id,
-            attempt=attempt,
-            started=now,
-            phase=Phase.ADMITTING,
-            phase_since=now,
-            message_ids=messages,
-            stall_limit_s=stall_s,
-            total_limit_s=total_s,
-        )
-
-    def _said(self, view: SessionView, waiting: Waiting, run_id: RunId) -> EntryView:
-        message = waiting.message
-        return EntryView(
-            id=EntryId(self._ids.new_id()),
-            at=self._clock.now(),
-            kind=EntryKind.NOTE if message.voice is Voice.NOTE else EntryKind.USER,
-            author=message.sender,
-            text=message.text,
-            epoch=view.epoch,
-            run_id=run_id,
-            message_id=message.id,
-        )
+    async def _when_collected(self, lane: Lane, due: float) -> None:
+        left_s = due - self._clock.monotonic()
+        if left_s > 0:
+            await self._clock.sleep(left_s)
+        async with lane.lock:
+            # From here on it is looked after anew: by the turn that begins, or by the next who waits.
+            lane.is_timed = False
+            if lane.view is not None:
+                await self.commit_next(lane, lane.view, lane.guard)
 
     async def _run(self, lane: Lane, live: Live) -> None:
         try:
@@ -197,6 +185,11 @@ class Turns:
 
     async def _driven(self, lane: Lane, live: Live) -> TurnEnded:
         history = await self._until_stored(partial(self._lanes.history, lane))
+        if not lane.may_write(live):
+            return TurnEnded(stop=Stop.DIED, error="its lease was released before it began", code="lease_released")
+        if lane.guard.state is GuardState.INTERRUPTING:
+            # The runtime did not know of the run when it was told to stop.
+            return TurnEnded(stop=Stop.CANCELLED, error="it was stopped before it began", code="interrupted")
         view = self._lanes.view(lane)
         answered = set(live.run.message_ids)
         stream = self._agents.run(
@@ -207,9 +200,12 @@ class Turns:
             attempt=live.run.attempt,
             messages=[lane.waiting[item].message for item in live.run.message_ids],
             history=[entry for entry in history if entry.message_id not in answered],
+            user=user_of(view, lane.waiting[live.run.message_ids[0]]),
         )
         async for report in stream:
+            live.is_handed_over = True
             if isinstance(report, TurnEnded):
+                live.is_ending = True
                 return report
             await self._until_stored(partial(self._reports.take, lane, live, report))
         return TurnEnded(stop=Stop.DIED, error="the agent runtime ended without a word", code="no_end")
@@ -228,26 +224,49 @@ class Turns:
 
     async def _end(self, lane: Lane, live: Live, end: TurnEnded) -> None:
         async with lane.lock:
-            if lane.guard.run_id != live.run.id:
-                return
-            answer = "".join(live.answer).strip()
-            result = outcome(live.run, end, answer=answer, now=mark(self._clock))
-            followers = [item for message in lane.guard.running for item in lane.followers.pop(message, [])]
-            try:
-                await self._commit_end(lane, live, result, answer)
-            except BaseException:
-                for message in lane.guard.running[:1]:
-                    lane.followers.setdefault(message, []).extend(followers)
-                raise
-            shown = (
-                end
-                if not result.error
-                else TurnEnded(stop=end.stop, usage=end.usage, error=result.error, code=result.code)
-            )
-            for follower in followers:
-                follower.push(shown)
+            if self._lanes.may_write(lane, live):
+                await self.close(lane, live, end)
 
-    async def _commit_end(self, lane: Lane, live: Live, result: RunOutcome, answer: str) -> None:
+    async def close(
+        self,
+        lane: Lane,
+        live: Live,
+        end: TurnEnded,
+        *,
+        facts: Callable[[SessionView], list[Event]] = lambda _: [],
+        actor: Actor = SYSTEM,
+        lease_token: int | None = None,
+    ) -> None:
+        """End the run that holds the lane, with its answer, and begin the next. The caller holds the lock.
+
+        facts: events besides. lease_token: the last one that was given out, in place of the run's own.
+        """
+        answer = "".join(live.answer).strip()
+        result = outcome(live.run, end, answer=answer, now=mark(self._clock))
+        running = lane.guard.running
+        followers = [item for message in running for item in lane.followers.pop(message, [])]
+        try:
+            await self._commit_end(lane, live, result, answer, facts=facts, actor=actor, lease_token=lease_token)
+        except BaseException:
+            lane.followers.setdefault(running[0], []).extend(followers)
+            raise
+        shown = (
+            end if not result.error else TurnEnded(stop=end.stop, usage=end.usage, error=result.error, code=result.code)
+        )
+        for follower in followers:
+            follower.push(shown)
+
+    async def _commit_end(
+        self,
+        lane: Lane,
+        live: Live,
+        result: RunOutcome,
+        answer: str,
+        *,
+        facts: Callable[[SessionView], list[Event]],
+        actor: Actor,
+        lease_token: int | None,
+    ) -> None:
         view = self._lanes.view(lane)
         guard = ended(lane.guard, live.run.id)
         done = lane.guard.running
@@ -257,46 +276,73 @@ class Turns:
             last_outcome=result,
             input_tokens=view.input_tokens + result.usage.input_tokens,
             output_tokens=view.output_tokens + result.usage.output_tokens,
+            lease=None,
+            lease_token=view.lease_token if lease_token is None else lease_token,
         )
         closing = self._reports.closing_entries(view, live, result)
-        outbound = self._outbound(lane, view, outbound_text(result, answer), done[0])
-        if outbound is not None:
+        outbounds = self._outbounds(lane, view, outbound_text(result, answer), done)
+        for outbound in outbounds:
             await self._deliveries.open_outbox(outbound.source.platform)
+        closed = RunClosed(
+            run_id=live.run.id,
+            session_id=lane.session_id,
+            outcome=result,
+            messages=[lane.waiting[item].message for item in done],
+            answer=answer,
+        )
         before = (lane.live, lane.unsent, lane.open_approvals)
         lane.live = None
-        lane.unsent += outbound is not None
+        lane.unsent += len(outbounds)
         lane.open_approvals = 0
         try:
             with self._lanes.mail() as mail:
-                # What was steered in is settled since.
-                mail.settle(MAILBOX, lane.waiting[done[0]].mail_id)
-                if outbound is not None:
+                for item in done:
+                    # What was steered in is settled since.
+                    if lane.waiting[item].mail_id:
+                        mail.settle(MAILBOX, lane.waiting[item].mail_id)
+                for outbound in outbounds:
                     self._deliveries.post(mail, outbound)
+                pages = self._books.closed(closed)
                 await self.commit(
                     lane,
                     mail,
                     base=base,
                     guard=guard,
                     waiting=waiting,
-                    facts=lambda after: [RunEnded(session=after, outcome=result, entries=closing)],
+                    facts=lambda after: [RunEnded(session=after, outcome=result, entries=closing), *facts(after)],
                     entries=closing,
+                    actor=actor,
                     correlation=done[0],
+                    pages=lambda _: (pages,),
                 )
         except BaseException:
             lane.live, lane.unsent, lane.open_approvals = before
             raise
-        if outbound is not None:
+        for outbound in outbounds:
             self._deliveries.posted(outbound)
 
-    def _outbound(self, lane: Lane, view: SessionView, text: str, message_id: MessageId) -> Outbound | None:
-        limits = self._limits(view.source.platform)
-        if not text or limits is None or not limits.sends_answers:
-            return None
-        return Outbound(
-            delivery_id=self._deliveries.new_id(),
-            session_id=lane.session_id,
-            source=view.source,
-            text=text,
-            message_id=message_id,
-            reply_to=lane.waiting[message_id].reply_to,
-        )
+    def _outbounds(self, lane: Lane, view: SessionView, text: str, done: tuple[MessageId, ...]) -> list[Outbound]:
+        """The answer to the chat of the session, and to wherever else its messages want it."""
+        first = lane.waiting[done[0]]
+        ways = [(view.source, first.reply_to, done[0])]
+        for item in done:
+            waiting = lane.waiting[item]
+            if waiting.deliver is not None and waiting.deliver != view.source:
+                ways.append((waiting.deliver, waiting.deliver_to, item))
+        return [
+            Outbound(
+                delivery_id=self._deliveries.new_id(),
+                session_id=lane.session_id,
+                source=source,
+                text=text,
+                message_id=message_id,
+                reply_to=reply_to,
+            )
+            for source, reply_to, message_id in ways
+            if text and self.sends_to(source.platform)
+        ]
+
+    def sends_to(self, platform: PlatformName) -> bool:
+        """Whether a platform is there and takes answers."""
+        limits = self._limits(platform)
+        return limits is not None and limits.sends_answers

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from core.api.base import SessionId
+from core.api.base import Mark, SessionId
 from core.api.mailboxes import MailboxPolicy
-from core.api.sessions import MessageState
+from core.api.sessions import MessageState, MessageView
 from core.clock import Clock, rebased
 from core.gateway.lane import Waiting
 from core.gateway.ports import Letter
@@ -51,13 +51,23 @@ def waiting_in(letter: Letter, clock: Clock) -> Waiting | None:
         stored = _waiting.decode(letter.body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    received = rebased(stored.message.received, clock)
     message = msgspec.structs.replace(
         stored.message,
         state=MessageState.QUEUED,
         run_id=None,
-        received=rebased(stored.message.received, clock),
+        received=received,
+        due=_due(stored.message, received),
         attempt=stored.message.attempt + letter.attempt,
     )
     # Whoever was given out stands in the transcript since; a note or a replay is left of what was taken back.
     is_said = stored.is_said or bool(letter.attempt or letter.error or letter.replays)
     return msgspec.structs.replace(stored, message=message, is_said=is_said, mail_id=letter.id)
+
+
+def _due(message: MessageView, received: Mark) -> Mark | None:
+    """Until when it collects: as long after it came as it was to be."""
+    if message.due is None:
+        return None
+    quiet_s = message.due.at - message.received.at
+    return Mark(received.at + quiet_s, received.mono + quiet_s)

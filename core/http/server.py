@@ -54,6 +54,11 @@ class HttpServer:
         return self._url
 
     @property
+    def api_key(self) -> Secret | None:
+        """The key that callers of the API must have; None when there is none."""
+        return self._key
+
+    @property
     def probe_key(self) -> Secret | None:
         """The key that /metrics must ask for; None where only this machine can call."""
         return None if self._is_loopback else self._key

@@ -8,7 +8,7 @@ import msgspec
 
 from core.api.base import AgentName
 from core.api.errors import InvalidInput
-from core.settings import Name
+from core.section import Name
 
 GROUP_MARK = "group:"
 PID_MARK = "#"

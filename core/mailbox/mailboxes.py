@@ -44,6 +44,7 @@ from core.mailbox.sweeping import Sweeping
 from core.mailbox.transaction import Transaction
 from core.store.base import Committed, Put, Store
 from core.supervisor import Supervisor
+from core.waits import breathe
 
 
 class _Ended(Protocol):
@@ -170,6 +171,8 @@ class Mailboxes:
             if making is None:
                 return await self.create(name, policy, actor=SYSTEM)
             await asyncio.shield(making)
+            # Stored is not yet made known: that comes with the next turn of the loop.
+            await breathe()
         return box
 
     async def create(self, name: str, policy: MailboxPolicy, *, actor: Actor) -> Mailbox:

@@ -20,6 +20,8 @@ _FIRST_SURROGATE, _AFTER_SURROGATES = 0xD800, 0xE000
 
 def check_text(text: str, field: str) -> None:
     """Raises InvalidInput for text that has no UTF-8 form."""
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError as error:

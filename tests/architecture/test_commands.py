@@ -16,7 +16,7 @@ from core.kernel import Kernel
 from tests.support.tree import ROOT
 
 PLACES = ("overview", "sessions", "session", "approvals", "deliveries", "platforms", "events")
-PLACES += ("mailboxes", "mailbox", "mail", "dead")
+PLACES += ("mailboxes", "mailbox", "mail", "dead", "grants", "agents", "agent", "tasks", "task")
 
 
 def test_every_command_has_exactly_one_action_with_a_shell_form() -> None:

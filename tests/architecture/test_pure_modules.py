@@ -15,6 +15,9 @@ SHELLS = {
     "core/gateway/follower.py": "hands reports from one task to another",
     "core/gateway/restart.py": "does what a start has to do, once",
     "core/agents/runner.py": "a protocol that names a folder",
+    "core/agents/driving.py": "carries one run out, within its deadlines",
+    "core/agents/register.py": "holds the lock of each task",
+    "core/agents/sandbox.py": "runs the processes; what keeps them in is planned by sandbox_plan",
     "core/gateway/platform.py": "a protocol that names a folder",
     "core/mailbox/admission.py": "a key that is being stored holds the future that ends with it",
     "core/mailbox/maillog.py": "the one log, which writes",
@@ -27,6 +30,7 @@ SHELLS = {
     "core/mailbox/sweeping.py": "the clockwork: sleeps until something is due",
 }
 PURE_OF_CORE = (
+    "core/lease.py",
     "core/machine.py",
     "core/backoff.py",
     "core/handlers.py",

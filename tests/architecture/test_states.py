@@ -10,10 +10,15 @@ from core.api.deliveries import DeliveryState
 from core.api.mail import MailState
 from core.api.mailboxes import MailboxState
 from core.api.platforms import PlatformState
+from core.api.profiles import PoolState
+from core.api.runs import CompactionState, RunnerState
 from core.api.sessions import SessionState
+from core.api.streams import InteractionState
+from core.api.tasks import AttemptState, RunState, TaskState
 from tests.support.tree import ROOT, python_files
 
 SHOWN = (SessionState, ApprovalState, PlatformState, DeliveryState, MailboxState, MailState)
+SHOWN += (TaskState, RunState, AttemptState, PoolState, RunnerState, CompactionState, InteractionState)
 
 
 @pytest.mark.parametrize("states", SHOWN)

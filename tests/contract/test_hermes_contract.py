@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from core.agent_settings import AgentSettings, ScriptedSettings
 from core.api.base import Actor, ActorKind, PlatformName, Record, RunId, Seq, SessionId
 from core.api.errors import ConflictError, InvalidInput, NotFound, Unavailable
 from core.api.port import Hermes
@@ -29,16 +30,7 @@ from core.api.system import GetHealth, ListEvents
 from core.api.transcripts import ReadTranscript
 from core.config import Config
 from core.kernel import Kernel
-from core.settings import (
-    AgentSettings,
-    CoreSettings,
-    HttpSettings,
-    LoopbackSettings,
-    PlatformSettings,
-    ScriptedSettings,
-    Settings,
-    StoreSettings,
-)
+from core.settings import CoreSettings, HttpSettings, LoopbackSettings, PlatformSettings, Settings, StoreSettings
 from core.threaded import ThreadedHermes
 from tests.support.attached import attached
 from tests.support.fake_hermes import FakeHermes

@@ -1,12 +1,14 @@
 """What every runner must do, whatever it drives."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from core.agent_settings import AcpSettings, ClaudeCliSettings, HermesRunsSettings, OpenaiSettings, ScriptedSettings
 from core.agents.adapters import CAPABILITIES, adapter_names, load_adapter
 from core.agents.runner import Decision, Runner
 from core.api.errors import InvalidInput
@@ -20,8 +22,9 @@ from core.api.runs import (
     TurnEnded,
 )
 from core.clock import SystemClock
-from core.settings import OpenaiSettings, ScriptedSettings
+from tests.support import fake_acp_agent, fake_claude
 from tests.support.agent_parts import KEY, MAIN, Reading, collected, end_of, runner_context, text_of, turn_request
+from tests.support.fake_hermes_runs import FakeHermesRuns
 from tests.support.fake_openai import FakeOpenai
 
 
@@ -46,20 +49,54 @@ async def scripted(home: Path) -> AsyncIterator[Bench]:
 @asynccontextmanager
 async def openai(home: Path) -> AsyncIterator[Bench]:
     """A chat endpoint; its server is told."""
-    modes = {"answer": "ok", "endless": "silent", "dies": "broken", "tools": "tools"}
+    modes = {"answer": ["ok"], "endless": ["silent"], "dies": ["broken"], "tools": ["exec", "ok"]}
     async with FakeOpenai() as server:
-        settings = OpenaiSettings(base_url=server.url, model="m", key="env:KEY")
+        settings = OpenaiSettings(base_url=server.url, model="m", key="env:KEY", tools=("exec",))
         runner = load_adapter("openai").create(MAIN, settings, runner_context(SystemClock(), home))
 
         def tell(what: str) -> str:
-            server.modes = [modes[what]]
+            server.modes = [*modes[what]]
             return "hello"
 
         yield Bench(runner, tell)
         await runner.close()
 
 
-BENCHES = {"scripted": scripted, "openai": openai}
+@asynccontextmanager
+async def acp(home: Path) -> AsyncIterator[Bench]:
+    """A program that speaks ACP; a turn is told by its text."""
+    settings = AcpSettings(command=(sys.executable, "-SE", fake_acp_agent.__file__), secrets={"AGENT_KEY": "env:KEY"})
+    runner = load_adapter("acp").create(MAIN, settings, runner_context(SystemClock(), home))
+    yield Bench(runner, str)
+    await runner.close()
+
+
+@asynccontextmanager
+async def hermes_runs(home: Path) -> AsyncIterator[Bench]:
+    """An API of runs; a run is told by its text."""
+    async with FakeHermesRuns() as server:
+        settings = HermesRunsSettings(base_url=server.url, key="env:KEY")
+        runner = load_adapter("hermes_runs").create(MAIN, settings, runner_context(SystemClock(), home))
+        yield Bench(runner, str)
+        await runner.close()
+
+
+@asynccontextmanager
+async def claude_cli(home: Path) -> AsyncIterator[Bench]:
+    """A program that speaks stream-json; a turn is told by its text."""
+    settings = ClaudeCliSettings(command=(sys.executable, "-S", fake_claude.__file__))
+    runner = load_adapter("claude_cli").create(MAIN, settings, runner_context(SystemClock(), home))
+    yield Bench(runner, str)
+    await runner.close()
+
+
+BENCHES = {
+    "scripted": scripted,
+    "openai": openai,
+    "acp": acp,
+    "hermes_runs": hermes_runs,
+    "claude_cli": claude_cli,
+}
 
 
 @pytest.fixture(params=adapter_names())
@@ -186,6 +223,37 @@ async def test_nothing_is_open_after_the_end(bench: Bench) -> None:
     assert [await bench.runner.decide(item, Decision(allow=True, option_id="x")) for item in asked] == [False] * len(
         asked
     )
+
+
+async def test_a_decision_that_nobody_makes_is_settled_by_a_cancel(bench: Bench) -> None:
+    """The agent no longer waits, the turn ends as cancelled, and a late yes arrives nowhere."""
+    if not bench.runner.capabilities.approvals:
+        return
+    reading = Reading(bench.runner.turn(turn_request(bench.tell("tools"))))
+    asked: ActionRequested = await reading.until(ActionRequested)
+    await bench.runner.cancel("stop")
+    reports = await reading.whole()
+    assert end_of(reports).stop is Stop.CANCELLED
+    settled = {report.action_id: report.outcome for report in reports if isinstance(report, ActionSettled)}
+    assert set(settled) <= {asked.action_id}
+    assert set(settled.values()) <= {"withdrawn", "expired"}
+    assert not await bench.runner.decide(asked.action_id, Decision(allow=True, option_id=asked.options[0].id))
+    assert end_of(await collected(bench.runner, turn_request(bench.tell("answer")))).stop is Stop.END_TURN
+
+
+async def test_a_runner_is_alive_until_it_is_closed(bench: Bench) -> None:
+    """A turn that ended well leaves it as it was."""
+    assert bench.runner.is_alive
+    await collected(bench.runner, turn_request(bench.tell("answer")))
+    assert bench.runner.is_alive
+    await bench.runner.close()
+    assert not bench.runner.is_alive
+
+
+async def test_only_a_runner_that_says_so_makes_summaries(bench: Bench) -> None:
+    """Others give nothing, and no turn begins."""
+    summary = await bench.runner.summarize(f"ana: {bench.tell('answer')}", model="")
+    assert bool(summary) is bench.runner.capabilities.summarizes
 
 
 async def test_a_reader_that_leaves_ends_the_turn(bench: Bench) -> None:

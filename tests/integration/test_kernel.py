@@ -77,11 +77,11 @@ async def _http_up(kernel: Kernel) -> tuple[str, str]:
     async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(20):
         while True:
             try:
-                await client.get(f"{kernel.http.url}/healthz")
+                await client.get(f"{kernel.gateway.http.url}/healthz")
             except httpx.HTTPError:
                 await asyncio.sleep(0)
             else:
-                return kernel.http.url, key.strip()
+                return kernel.gateway.http.url, key.strip()
 
 
 async def test_a_fresh_home_comes_up_with_its_platforms_agents_and_endpoint(tmp_path: Path) -> None:

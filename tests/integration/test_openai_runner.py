@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.agent_settings import OpenaiSettings
 from core.agents.adapters.openai import OpenaiRunner, create
 from core.api.base import EntryId
 from core.api.errors import ConfigError, Unavailable
@@ -22,7 +23,6 @@ from core.api.runs import (
     Usage,
 )
 from core.api.transcripts import EntryKind, EntryView
-from core.settings import OpenaiSettings
 from tests.support.agent_parts import (
     KEY,
     MAIN,

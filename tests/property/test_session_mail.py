@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from core.api.base import Actor, ActorKind, MailboxName
 from core.api.mail import MailState, RedriveMail
 from core.api.mailboxes import PauseMailbox, ResumeMailbox
-from core.api.sessions import DropMessage, InterruptSession, Mode, ResetSession
+from core.api.session_orders import MoveMessage, ReleaseLease, SetMessageMode
+from core.api.sessions import DropMessage, InterruptSession, MessageSteered, Mode, ResetSession
 from core.api.transcripts import EntryKind, ReadTranscript
 from core.gateway.lane import Waiting
 from core.gateway.ports import Letter
 from core.gateway.session import GuardState
 from core.gateway.unanswered import MAILBOX
 from core.store.memory import MemoryStore
+from tests.support.clocks import FakeClock
 from tests.support.fake_agents import FakeAgents, FakeRun
 from tests.support.gateway import SESSION, Gateway, gateway, inbound
 
@@ -31,6 +33,7 @@ class World:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
+        self.clock = FakeClock()
         self.boot = 0
         self.sent = 0
         self.over: set[str] = set()
@@ -43,8 +46,9 @@ class World:
         """The next start of the core."""
         await self.stack.aclose()
         self.boot += 1
+        self.clock.step(1.0)
         self.agents = FakeAgents()
-        entered = gateway(self.store, self.agents, boot=self.boot, max_attempts=2)
+        entered = gateway(self.store, self.agents, clock=self.clock, boot=self.boot, max_attempts=2)
         self.built = await self.stack.enter_async_context(entered)
         await self.built.restart.recover()
         await self.built.restart.resume()
@@ -64,10 +68,12 @@ class World:
         assert Counter([*map(text, live), *dead]) == Counter(sent - self.over)
         lane = self.built.lanes.lane(SESSION)
         held = [letter.id for letter in live if letter.state is MailState.IN_FLIGHT]
-        assert held == [lane.waiting[item].mail_id for item in lane.guard.running[:1]]
-        order = (*lane.guard.running[:1], *lane.guard.queue)
+        running = [item for item in lane.guard.running if lane.waiting[item].mail_id]
+        assert held == [lane.waiting[item].mail_id for item in running]
+        order = (*running, *lane.guard.queue)
         assert [letter.id for letter in live] == [lane.waiting[item].mail_id for item in order]
-        assert [letter.attempt for letter in live] == [lane.waiting[item].message.attempt for item in order]
+        assert [attempts(letter) for letter in live] == [lane.waiting[item].message.attempt for item in order]
+        assert (lane.view is not None and lane.view.lease is not None) == (lane.guard.run_id is not None)
 
     async def audit(self) -> None:
         """Each text stands in the transcript once, and so does each answer."""
@@ -82,12 +88,41 @@ class World:
     # -- what can happen
 
     async def _send(self, mode: Mode = Mode.QUEUE) -> None:
-        busy = self._head() if mode is Mode.INTERRUPT else None
+        busy = self._answered() if mode is Mode.INTERRUPT else set[str]()
         name = f"m{self.sent}"
         self.sent += 1
         await self.built.sessions.receive(inbound(name, mode=mode))
-        if busy is not None:
-            self.over.add(busy)
+        self.over |= busy
+
+    async def _follow(self) -> None:
+        await self._send(Mode.FOLLOWUP)
+
+    async def _collect(self) -> None:
+        await self._send(Mode.COLLECT)
+
+    async def _later(self) -> None:
+        await self.clock.advance(5.0)
+
+    async def _backlog(self) -> None:
+        await self._send(Mode.STEER_BACKLOG)
+
+    async def _move(self) -> None:
+        lane = self.built.lanes.lane(SESSION)
+        if lane.guard.queue:
+            await self.built.order(MoveMessage(session_id=SESSION, message_id=lane.guard.queue[-1], position=0))
+
+    async def _unmode(self) -> None:
+        lane = self.built.lanes.lane(SESSION)
+        if lane.guard.queue:
+            await self.built.order(
+                SetMessageMode(session_id=SESSION, message_id=lane.guard.queue[0], mode=Mode.FOLLOWUP)
+            )
+
+    async def _release(self) -> None:
+        if self.sent:
+            busy = self._answered()
+            await self.built.order(ReleaseLease(session_id=SESSION, is_forced=True))
+            self.over |= busy
 
     async def _steer(self) -> None:
         await self._send(Mode.STEER)
@@ -96,19 +131,20 @@ class World:
         await self._send(Mode.INTERRUPT)
 
     async def _answer(self) -> None:
-        head, run = self._head(), self._run()
-        if head is None or run is None:
+        texts, run = self._answered(), self._run()
+        if run is None:
             return
+        head = run.messages[0].text
         run.answer(f"to {head}")
         await self.built.lanes.lane(SESSION).run_ended(run.run_id)
-        self.over.add(head)
+        self.over |= texts
         self.answered.append(head)
 
     async def _interrupt(self) -> None:
         if self.sent:
-            head = self._head()
+            busy = self._answered()
             await self.built.operations.interrupt_session(InterruptSession(session_id=SESSION), ANA)
-            self.over |= {head} if head is not None else set()
+            self.over |= busy
 
     async def _drop(self) -> None:
         lane = self.built.lanes.lane(SESSION)
@@ -120,10 +156,10 @@ class World:
     async def _reset(self, *, drops: bool = False) -> None:
         if self.sent:
             lane = self.built.lanes.lane(SESSION)
-            head = self._head()
+            busy = self._answered()
             gone = {lane.waiting[item].message.text for item in lane.guard.queue} if drops else set[str]()
             await self.built.operations.reset_session(ResetSession(session_id=SESSION, drop_queue=drops), ANA)
-            self.over |= gone | ({head} if head is not None else set())
+            self.over |= gone | busy
 
     async def _clear(self) -> None:
         await self._reset(drops=True)
@@ -147,9 +183,9 @@ class World:
 
     # -- inside
 
-    def _head(self) -> str | None:
+    def _answered(self) -> set[str]:
         lane = self.built.lanes.lane(SESSION)
-        return lane.waiting[lane.guard.running[0]].message.text if lane.guard.running else None
+        return {lane.waiting[item].message.text for item in lane.guard.running}
 
     def _run(self) -> FakeRun | None:
         run_id = self.built.lanes.lane(SESSION).guard.run_id
@@ -164,7 +200,8 @@ class World:
                 if is_begun and lane.guard.state is not GuardState.INTERRUPTING:
                     break
                 await asyncio.sleep(0)
-        self.over |= {item for run in self.agents.runs for item in run.steered}
+        page = [event for event in await self.built.events() if isinstance(event, MessageSteered)]
+        self.over |= {event.message.text for event in page}
 
 
 def text(letter: Letter) -> str:
@@ -172,7 +209,13 @@ def text(letter: Letter) -> str:
     return _payloads.decode(letter.body).message.text
 
 
+def attempts(letter: Letter) -> int:
+    """Runs that the message of a letter has had, those before it was moved included."""
+    return _payloads.decode(letter.body).message.attempt + letter.attempt
+
+
 _STEPS = ["steer", "push", "interrupt", "drop", "reset", "clear", "stop", "pause", "resume", "redrive"]
+_STEPS += ["follow", "follow", "collect", "backlog", "move", "move", "unmode", "release", "later", "later"]
 _STEPS += ["send"] * 4 + ["answer"] * 2 + ["crash"] * 2
 
 

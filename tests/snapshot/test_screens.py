@@ -15,8 +15,9 @@ GOLDEN = Path(__file__).parent / "golden_screens"
 
 @pytest.fixture(autouse=True)
 def _in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterable[None]:
-    """Times of day are those of UTC, and nothing is known of the terminal that runs the tests."""
+    """Times of day are those of UTC, and nothing is known of the terminal and the login that run the tests."""
     monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setenv("LOGNAME", "ana")
     time.tzset()
     yield
     monkeypatch.undo()

@@ -2,15 +2,22 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from core.agent_settings import AgentSettings, ScriptedSettings
 from core.agents.approvals import Approvals
+from core.agents.pool import Pool
+from core.agents.ports import ToolHost
+from core.agents.profiles import Profiles
+from core.agents.questions import Questions
 from core.agents.runner import Runner, RunnerContext, TurnRequest
-from core.agents.tasks import Tasks
-from core.api.base import AgentName, Mark, MessageId, RunId, SessionId
+from core.agents.runners import Runners
+from core.agents.runs import Runs
+from core.agents.terms import Terms
+from core.api.base import AgentName, Mark, MessageId, RunId, SessionId, TaskId
 from core.api.errors import ConfigError
 from core.api.runs import RunReport, TextDelta, TurnEnded
 from core.api.sessions import MessageState, MessageView, Mode, Voice
@@ -19,10 +26,11 @@ from core.clock import Clock
 from core.ids import IdSource
 from core.journal import Journal
 from core.secrets import Secret
-from core.settings import AgentSettings, ScriptedSettings, Settings
+from core.settings import Settings
 from core.store.memory import MemoryStore
 from core.supervisor import Supervisor
 from tests.support.clocks import FakeClock
+from tests.support.fake_tools import FakeTools
 
 MAIN = AgentName("main")
 SESSION = SessionId("local:dm:ana")
@@ -78,10 +86,18 @@ def secret(reference: str) -> Secret:
     raise ConfigError("no such secret", key=reference)
 
 
-def runner_context(clock: Clock, home: Path, draw: Callable[[], float] = lambda: 0.0) -> RunnerContext:
-    """What a runner is built with. draw: its random numbers."""
+def runner_context(
+    clock: Clock, home: Path, draw: Callable[[], float] = lambda: 0.0, *, tools: ToolHost | None = None
+) -> RunnerContext:
+    """What a runner is built with. draw: its random numbers; tools: in place of those that only note what they run."""
     return RunnerContext(
-        clock=clock, ids=IdSource(clock), home=home, workspace=home / "workspace", secret=secret, random=draw
+        clock=clock,
+        ids=IdSource(clock),
+        home=home,
+        workspace=home / "workspace",
+        secret=secret,
+        random=draw,
+        tools=tools or FakeTools(),
     )
 
 
@@ -104,7 +120,7 @@ def end_of(reports: list[RunReport]) -> TurnEnded:
 
 
 class Runtime:
-    """Tasks and approvals over a store in memory, on a clock of the test."""
+    """Runs and approvals over a store in memory, on a clock of the test."""
 
     def __init__(self, home: Path, agents: dict[str, AgentSettings], clock: FakeClock, store: MemoryStore) -> None:
         self.clock = clock
@@ -121,23 +137,57 @@ class Runtime:
             supervisor=self.supervisor,
             limit_s=3600.0,
         )
-        self.tasks = Tasks(
-            settings=Settings(agents=agents, default_agent=next(iter(agents))),
-            approvals=self.approvals,
+        self.pool = Pool()
+        self.tools = FakeTools()
+        self.runners = Runners(
             clock=clock,
             ids=self.ids,
             supervisor=self.supervisor,
             home=home,
             secret=secret,
             random=random.Random(1).random,
+            tools=self.tools,
+            stop_run=self._stop_run,
+            has_open_action=self.approvals.has_open,
         )
+        self.profiles = Profiles(
+            settings=Settings(agents=agents, default_agent=next(iter(agents))),
+            home=home,
+            journal=self.journal,
+            store=store,
+            clock=clock,
+            supervisor=self.supervisor,
+            pool=self.pool,
+            runners=self.runners,
+            wake=self._wake,
+            stop_run=self._stop_run,
+        )
+        self.terms: dict[TaskId, Terms] = {}
+        self.runs = Runs(
+            profiles=self.profiles,
+            pool=self.pool,
+            runners=self.runners,
+            approvals=self.approvals,
+            questions=Questions(self.approvals, clock),
+            tools=self.tools,
+            clock=clock,
+            supervisor=self.supervisor,
+            terms=self.terms.get,
+        )
+
+    def _stop_run(self, run_id: RunId, reason: str) -> bool:
+        return self.runs.stop_run(run_id, reason)
+
+    def _wake(self, run_ids: Sequence[RunId]) -> None:
+        if run_ids:
+            self.runs.admit(run_ids)
 
     def run(
         self, text: str, *, run_id: str = "r-1", session_id: str = SESSION, agent: str = MAIN
     ) -> AsyncIterator[RunReport]:
         """A run that answers a text."""
         session = SessionId(session_id)
-        return self.tasks.run(
+        return self.runs.run(
             session_id=session,
             epoch=0,
             agent=AgentName(agent),
@@ -194,11 +244,10 @@ async def runtime(
     try:
         yield made
     finally:
-        await made.tasks.close()
+        await made.runs.close()
         left = await made.supervisor.stop(deadline_s=5.0)
         await store.close()
     assert left == []
     assert made.errors == []
     assert made.supervisor.job_count == 0
-    assert made.tasks.running_count == made.tasks.runner_count == made.tasks.pool.busy_count() == 0
-    assert made.tasks.pool.waiting_count() == 0
+    assert made.runs.running_count == len(made.runners) == made.pool.busy_count() == made.pool.waiting_count() == 0

@@ -14,11 +14,14 @@ from core.api.base import EntryId, MessageId, RunId
 from core.api.deliveries import DeliveryState
 from core.api.errors import ConfigError, HomeBusy, StoreError
 from core.api.platforms import PlatformState
-from core.api.runs import Phase, Stop, ToolCall, ToolStatus
-from core.api.sessions import SessionState
+from core.api.profiles import PoolState
+from core.api.runs import Compacted, CompactionState, LeaseView, Phase, RunnerState, Stop, ToolCall, ToolStatus, Usage
+from core.api.sessions import Mode, SessionState
+from core.api.tasks import TaskState
 from core.api.transcripts import EntryKind
 from tests.support.busy_mail import busy_mailboxes, busy_mails
 from tests.support.fake_hermes import FakeHermes
+from tests.support.fake_work import FakeWork, grant, pool, runner, task
 from tests.support.screens import screen_text
 from tests.support.views import (
     NOW,
@@ -49,6 +52,12 @@ VIEWS = {
     "session_state": ("2", "enter", "4"),
     "session_raw": ("2", "enter", "5"),
     "approvals": ("3",),
+    "decision": ("3", "A"),
+    "grants": ("3", "s"),
+    "tasks": ("6",),
+    "task": ("6", "enter"),
+    "agents": ("0",),
+    "agent": ("0", "enter"),
     "deliveries": ("8",),
     "mailboxes": ("4",),
     "mailbox": ("4", "j", "enter"),
@@ -157,6 +166,12 @@ async def desk(
         yield found
 
 
+def lease(run_id: str = "run-1", **changes: Any) -> LeaseView:
+    """A lease that was renewed two seconds ago."""
+    values: dict[str, Any] = {"boot": 1, "run_id": RunId(run_id), "token": 7, "since": ago(50), "renewed": ago(2)}
+    return LeaseView(**{**values, **changes})
+
+
 def busy() -> FakeHermes:
     """A core with everything at once: waiting, running, failed, queued, idle, dead, down."""
     waiting = session(
@@ -169,10 +184,40 @@ def busy() -> FakeHermes:
         queue_head=ago(30),
         open_approvals=1,
         inbound=ago(12),
-        entry_count=5,
+        entry_count=6,
         input_tokens=41_000,
+        context_tokens=118_000,
+        compaction=Compacted(
+            state=CompactionState.INEFFECTIVE,
+            before_tokens=118_000,
+            after_tokens=117_000,
+            limit_tokens=100_000,
+            tries=2,
+        ),
+        runner=runner(
+            WAITING,
+            kind="acp",
+            state=RunnerState.BUSY,
+            generation=4,
+            since=ago(900),
+            active=ago(40),
+            run_id=RunId("run-77"),
+            facts={"pid": "4711", "version": "0.19.0"},
+        ),
+        lease=lease("run-77", renewed=ago(4)),
+        lease_token=7,
+        user="telegram:8841",
     )
-    running = session(RUNNING, state=SessionState.RUNNING, run=run(), lane_holder=RunId("run-1"), inbound=ago(12))
+    running = session(
+        RUNNING,
+        state=SessionState.RUNNING,
+        run=run(mode="dont_ask", asks=False, usage=Usage(context_tokens=41_000, context_limit=128_000)),
+        lane_holder=RunId("run-1"),
+        inbound=ago(12),
+        runner=runner(RUNNING, kind="claude_cli", state=RunnerState.BUSY, mode="dont_ask", asks=False),
+        lease=lease("run-1"),
+        lease_token=7,
+    )
     failed = session(
         "discord:channel:55",
         state=SessionState.FAILED,
@@ -183,9 +228,17 @@ def busy() -> FakeHermes:
     )
     queued = session("slack:channel:C02", state=SessionState.QUEUED, queue_depth=1, queue_head=ago(9), title="#pay-ops")
     idle = [session(f"local:dm:p{nth}", last_outcome=outcome(ended=ago(300 + nth))) for nth in range(5)]
+    idle.append(session("local:dm:old", last_outcome=outcome(ended=ago(9_000)), is_archived=True))
     tool = ToolCall(id="t1", title="shell ls -la", status=ToolStatus.COMPLETED, output="total 4\nREADME")
     entries = {
         WAITING: [
+            entry(
+                "Ivo prepares a demo.\nThe repo is /srv/demo, its tests take a minute.",
+                id=EntryId("e0"),
+                kind=EntryKind.SUMMARY,
+                author="core",
+                at=NOW.at - 900,
+            ),
             entry("can you tidy the repo before the demo?", id=EntryId("e1"), author="Ivo", at=NOW.at - 400),
             answer("Sure. I will remove build artefacts first, then run the tests.", id=EntryId("e2"), at=NOW.at - 395),
             entry("", id=EntryId("e3"), kind=EntryKind.TOOL, author="main", tool=tool, at=NOW.at - 390),
@@ -195,7 +248,16 @@ def busy() -> FakeHermes:
     }
     messages = [
         message("hello?", id=MessageId("m1"), session_id=waiting.id, sender="Ivo", received=ago(30)),
-        message("are you stuck?", id=MessageId("m2"), session_id=waiting.id, sender="Ivo", received=ago(20)),
+        message(
+            "are you stuck?",
+            id=MessageId("m2"),
+            session_id=waiting.id,
+            sender="Ivo",
+            received=ago(20),
+            mode=Mode.STEER,
+            effective_mode=Mode.FOLLOWUP,
+            mode_reason="this agent takes nothing in while it works",
+        ),
     ]
     hermes = FakeHermes(
         sessions=[waiting, running, failed, queued, *idle],
@@ -213,7 +275,18 @@ def busy() -> FakeHermes:
             platform("local"),
             platform("telegram", kind="telegram", inbound=ago(2), outbound_ack=ago(4), inbound_count=1204),
         ],
-        profiles=[profile(busy=2)],
+        profiles=[
+            profile(pool=pool(busy=8, waiting=3, runner_count=12), limit=8),
+            profile("ops", pool=pool(state=PoolState.PAUSED, reason="deploy freeze", changed_by="raj")),
+        ],
+        work=FakeWork(
+            held_tasks=[
+                task("task-1", state=TaskState.RUNNING),
+                task("task-2", state=TaskState.WAITING, label="deploy"),
+                task("task-3", state=TaskState.ERROR, label="report", error="provider said 529", ended=ago(20)),
+            ],
+            grants=[grant(used_count=41, last_used=ago(5)), grant("grant-2", allow=False, pattern="exec:rm *")],
+        ),
         entries=entries,
         messages=messages,
         health_view=health(queued_count=3, running_count=2),

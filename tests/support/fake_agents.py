@@ -1,11 +1,11 @@
 """Agents in the hands of a test: each run waits for what the test reports."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from core.api.base import AgentName, RunId, SessionId
-from core.api.runs import Phase, PhaseChanged, RunReport, Stop, TextDelta, TurnEnded
-from core.api.sessions import MessageView
+from core.api.base import AgentName, RunId, SessionId, TaskId
+from core.api.runs import Compacted, CompactionState, Phase, PhaseChanged, RunReport, Stop, TextDelta, TurnEnded
+from core.api.sessions import MessageView, Mode
 from core.api.transcripts import EntryView
 
 
@@ -13,9 +13,15 @@ class FakeRun:
     """One run: what it was given, and the reports it will make."""
 
     def __init__(
-        self, run_id: RunId, messages: Sequence[MessageView], history: Sequence[EntryView], epoch: int
+        self,
+        run_id: RunId,
+        messages: Sequence[MessageView],
+        history: Sequence[EntryView],
+        epoch: int,
+        user: str = "",
     ) -> None:
         self.run_id = run_id
+        self.user = user
         self.messages = list(messages)
         self.history = list(history)
         self.epoch = epoch
@@ -40,8 +46,17 @@ class FakeAgents:
         self.runs: list[FakeRun] = []
         self.instant = instant
         self.takes_steering = True
+        self.refuses_steering = False
+        self.steering: asyncio.Event | None = None
         self.obeys = True
         self.fault: Exception | None = None
+        self.disabled = ""
+        self.mode: Mode | None = None
+        self.lost: set[RunId] = set()
+        self.compaction = Compacted(state=CompactionState.INEFFECTIVE)
+        self.compacting: Callable[[], Awaitable[None]] | None = None
+        self.compacted: list[Sequence[EntryView]] = []
+        self._held: set[RunId] = set()
         self.forgotten: list[SessionId] = []
         self._begun = asyncio.Condition()
 
@@ -53,9 +68,30 @@ class FakeAgents:
         """As the test says."""
         return self.takes_steering and name == "main"
 
-    def limits_s(self, name: AgentName) -> tuple[float, float]:
-        """Stall and total limit."""
-        return (120.0, 600.0) if name else (0.0, 0.0)
+    def refusal(self, name: AgentName) -> str:
+        """As the test says."""
+        return self.disabled if name == "main" else "unknown"
+
+    def default_mode(self, name: AgentName) -> Mode | None:
+        """As the test says."""
+        return self.mode if name == "main" else None
+
+    def limits_s(self, name: AgentName, task_id: TaskId | None = None) -> tuple[float, float]:
+        """Stall and total limit; tasks have longer ones."""
+        return (120.0, 600.0 if task_id is None else 6000.0) if name else (0.0, 0.0)
+
+    def holds(self, run_id: RunId) -> bool:
+        """Whether it goes on; a test may have it lost."""
+        return run_id in self._held and run_id not in self.lost
+
+    async def compact(self, session_id: SessionId, agent: AgentName, history: Sequence[EntryView]) -> Compacted:
+        """What the test says, once it lets it."""
+        assert session_id
+        assert agent == "main"
+        self.compacted.append(history)
+        if self.compacting is not None:
+            await self.compacting()
+        return self.compaction
 
     async def run(
         self,
@@ -67,12 +103,21 @@ class FakeAgents:
         attempt: int,
         messages: Sequence[MessageView],
         history: Sequence[EntryView],
+        user: str = "",
     ) -> AsyncIterator[RunReport]:
         """Report what the test says."""
         assert session_id
         assert agent == "main"
         assert attempt >= 1
-        run = FakeRun(run_id, messages, history, epoch)
+        run = FakeRun(run_id, messages, history, epoch, user)
+        self._held.add(run_id)
+        try:
+            async for report in self._reports(run):
+                yield report
+        finally:
+            self._held.discard(run_id)
+
+    async def _reports(self, run: FakeRun) -> AsyncIterator[RunReport]:
         yield PhaseChanged(phase=Phase.MODEL)
         if self.fault is not None:
             raise self.fault
@@ -80,7 +125,7 @@ class FakeAgents:
             self.runs.append(run)
             self._begun.notify_all()
         if self.instant:
-            run.answer(messages[0].text)
+            run.answer(run.messages[0].text)
         while True:
             report = await run.reports.get()
             yield report
@@ -94,14 +139,18 @@ class FakeAgents:
         return self.runs[count - 1]
 
     async def steer(self, run_id: RunId, text: str) -> bool:
-        """Take text in, if the test lets it."""
-        if not self.takes_steering:
+        """Take text in, if the test lets it, and when it does."""
+        if self.steering is not None:
+            await self.steering.wait()
+        if not self.takes_steering or self.refuses_steering:
             return False
         self._find(run_id).steered.append(text)
         return True
 
-    async def interrupt(self, run_id: RunId, reason: str) -> bool:
-        """End the run as cancelled, unless the test made it deaf."""
+    async def interrupt(self, run_id: RunId, reason: str, *, is_core_stopping: bool = False) -> bool:
+        """End the run as cancelled, unless the test made it deaf. False for one that never came here."""
+        if not any(run.run_id == run_id for run in self.runs):
+            return False
         run = self._find(run_id)
         run.reason = reason
         if self.obeys:

@@ -63,7 +63,7 @@ __all__ = [
 class FakeHermes(FakeState):
     """The port with its state in the open.
 
-    commands: what was executed, in order; actors: by whom; queries: what was asked.
+    commands: what was executed, in order; actors: by whom; queries: what was asked. notes: what was said to be shown.
     records: the stored journal. receipts: put an answer here by command type to override the plain one.
     buffer_limit: records that a subscriber may be behind before it gets Lagged.
     """
@@ -71,6 +71,7 @@ class FakeHermes(FakeState):
     def __init__(self, *, buffer_limit: int = 10_000, **views: Any) -> None:
         super().__init__(**views)
         self.commands: list[Command[Any]] = []
+        self.notes: list[approvals.NoteApproval] = []
         self.actors: list[Actor] = []
         self.queries: list[Query[Any]] = []
         self.receipts: dict[type[Command[Any]], Any] = {}
@@ -149,8 +150,12 @@ class FakeHermes(FakeState):
     async def execute(self, command: Command[R], *, actor: Actor) -> R:
         """Record the command and answer it."""
         await self._before()
-        self.commands.append(command)
-        self.actors.append(actor)
+        if isinstance(command, approvals.NoteApproval):
+            # Sent by a screen for what it shows, whatever a test is about.
+            self.notes.append(command)
+        else:
+            self.commands.append(command)
+            self.actors.append(actor)
         if type(command) in self.receipts:
             receipt: R = self.receipts[type(command)]
             return receipt
@@ -192,7 +197,7 @@ class FakeHermes(FakeState):
         if self._failures:
             raise self._failures.pop(0)
 
-    def _carry_out(self, command: Command[Any], actor: Actor) -> Any:  # noqa: PLR0911 - one line for each command
+    def _carry_out(self, command: Command[Any], actor: Actor) -> Any:  # noqa: PLR0911, PLR0912 - one line for each command
         match command:
             case sessions.OpenSession():
                 return self._open(command, actor)
@@ -222,6 +227,8 @@ class FakeHermes(FakeState):
                 return system.ShutdownReceipt(running=0, queued=len(self.messages), drain_s=command.drain_s)
             case _:
                 receipt = self.mail.carry_out(command, actor, self.emit)
+                if receipt is None:
+                    receipt = self.work.carry_out(command, actor, self, self.emit)
                 if receipt is None:
                     raise InvalidInput(f"no handler for {type(command).__name__}", field="command")
                 return receipt

@@ -52,15 +52,45 @@ class Talk:
 Behaviour = Callable[["FakeOpenai", Talk], Awaitable[None]]
 
 
+def whole_call(name: str, arguments: object, *, call_id: str = "call_a") -> dict[str, Any]:
+    """A tool call in one piece. arguments: an object, or a text that is sent as it is."""
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": text}}
+
+
+def wants(
+    *calls: dict[str, Any], text: str = "", finish: str | None = "tool_calls", usage: tuple[int, int] = (10, 2)
+) -> Behaviour:
+    """An answer that wants tools, streamed in small pieces by index. usage: tokens asked and answered."""
+
+    async def behave(server: "FakeOpenai", talk: Talk) -> None:
+        del server
+        await talk.head()
+        if text:
+            await talk.data(chunk({"content": text}))
+        for index, call in enumerate(calls):
+            whole = call["function"]["arguments"]
+            first = call | {"index": index, "function": {"name": call["function"]["name"], "arguments": ""}}
+            pieces = [whole[start : start + 7] for start in range(0, len(whole), 7)]
+            rest = [{"index": index, "function": {"arguments": piece}} for piece in pieces]
+            await talk.data(*(chunk({"tool_calls": [piece]}) for piece in (first, *rest)))
+        if finish is not None:
+            await talk.data(chunk(finish=finish))
+            counts = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
+            await talk.data({"choices": [], "usage": counts})
+
+    return behave
+
+
 class FakeOpenai:
-    """The endpoint. modes: behaviours of the next requests, by name; the last one stays.
+    """The endpoint. modes: behaviours of the next requests, themselves or by name; the last one stays.
 
     requests: what was asked so far. step: released once for each word of `slow`.
     hung_up: set when the client has gone while an answer was open.
     """
 
-    def __init__(self, *modes: str) -> None:
-        self.modes = list(modes or ("ok",))
+    def __init__(self, *modes: str | Behaviour) -> None:
+        self.modes: list[str | Behaviour] = list(modes or ("ok",))
         self.requests: list[Talk] = []
         self.step = asyncio.Semaphore(0)
         self.asked = asyncio.Event()
@@ -110,7 +140,7 @@ class FakeOpenai:
         self.asked.set()
         async with asyncio.TaskGroup() as group:
             gone = group.create_task(self._watch(reader))
-            await MODES[mode](self, talk)
+            await (MODES[mode] if isinstance(mode, str) else mode)(self, talk)
             gone.cancel()
 
     async def _watch(self, reader: asyncio.StreamReader) -> None:
@@ -265,6 +295,7 @@ MODES: dict[str, Behaviour] = {
     "oversized": _oversized,
     "empty": _empty,
     "tools": _tools,
+    "exec": wants(whole_call("exec", {"command": "uptime"})),
     "reasons": _reasons,
     "plain": _plain,
     "no_usage": _no_usage,

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from core.api import approvals, deliveries, platforms, profiles, sessions, system, transcripts
+from core.api import approvals, deliveries, platforms, profiles, session_orders, sessions, system, transcripts
 from core.api.approvals import ApprovalView
 from core.api.base import Event, Query, Record, Seq, SessionId
 from core.api.deliveries import DeliveryView
@@ -18,6 +18,7 @@ from core.api.sessions import MessageView, SessionView
 from core.api.system import ConfigView, HealthView
 from core.api.transcripts import EntryView
 from tests.support.fake_mail import FakeMail
+from tests.support.fake_work import FakeWork
 from tests.support.views import NOW, config, health, platform, profile
 
 
@@ -37,6 +38,7 @@ class FakeState:
         records: Iterable[Record] = (),
         mailboxes: Iterable[MailboxView] = (),
         mails: Iterable[MailView] = (),
+        work: FakeWork | None = None,
         health_view: HealthView | None = None,
         config_view: ConfigView | None = None,
     ) -> None:
@@ -51,6 +53,7 @@ class FakeState:
         self.health_view = health_view or health()
         self.config_view = config_view or config()
         self.mail = FakeMail(mailboxes, mails)
+        self.work = work or FakeWork()
         self.live_text: dict[SessionId, str] = {}
         self.kept_after = Seq(0)
 
@@ -62,6 +65,10 @@ class FakeState:
     def keep_views(self, event: Event) -> None:
         """Take in the views that an event carries."""
         self.mail.keep(event)
+        self.work.keep(event)
+        if isinstance(event, session_orders.QueueChanged):
+            others = [item for item in self.messages if item.session_id != event.session.id]
+            self.messages = [*others, *event.messages]
         held: dict[str, dict[Any, Any]] = {
             "session": self.sessions,
             "approval": self.approvals,
@@ -125,6 +132,8 @@ class FakeState:
                 return platforms.PlatformList(platforms=tuple(self.platforms.values()), seq=self.seq)
             case profiles.ListProfiles():
                 return profiles.ProfileList(profiles=tuple(self.profiles.values()), seq=self.seq)
+            case profiles.GetProfile():
+                return get_view(self.profiles, query.name, "agent")
             case system.GetHealth():
                 return msgspec.structs.replace(self.health_view, seq=self.seq, session_count=len(self.sessions))
             case system.GetConfig():
@@ -132,7 +141,7 @@ class FakeState:
             case system.ListEvents():
                 return self._events(query)
             case _:
-                found = self.mail.answer(query, self.seq)
+                found = self.mail.answer(query, self.seq) or self.work.answer(query, self.seq)
                 if found is None:
                     raise InvalidInput(f"no handler for {type(query).__name__}", field="query")
                 return found

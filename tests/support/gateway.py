@@ -3,19 +3,24 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from core.api.base import Event, SessionId
+from core.api.base import Actor, Command, Event, R, SessionId
+from core.api.deliveries import DeliveryView
 from core.api.errors import StoreError
-from core.api.sessions import ChatKind, Source
+from core.api.runs import RunnerView
+from core.api.sessions import ChatKind, Mode, Source
 from core.clock import Clock, SystemClock
+from core.gateway.books import NullBook
 from core.gateway.deliveries import Deliveries
 from core.gateway.inspection import Inspection
 from core.gateway.lanes import Lanes
 from core.gateway.operations import Operations
+from core.gateway.orders import SessionOrders
 from core.gateway.platform import Inbound, PlatformContext
 from core.gateway.platforms import Platforms
+from core.gateway.ports import RunBook
 from core.gateway.reports import Reports
 from core.gateway.restart import Restart
 from core.gateway.revivals import Revivals
@@ -30,8 +35,9 @@ from core.store.base import Store
 from core.store.memory import MemoryStore
 from core.supervisor import Supervisor
 from tests.support.fake_agents import FakeAgents
-from tests.support.outbox import LOCAL, NoHttp, no_secret
+from tests.support.outbox import LOCAL, OPERATOR, NoHttp, no_secret
 
+SESSION = SessionId("local:dm:8841")
 _SHORT_JOBS = frozenset({"delivery", "interrupt", "message", "redriven", "steer"})
 """What the gateway spawns for one message; consumers go on for ever."""
 
@@ -39,7 +45,18 @@ _SHORT_JOBS = frozenset({"delivery", "interrupt", "message", "redriven", "steer"
 class Gateway:
     """Everything of the gateway, built as the kernel builds it. boot: number of the start."""
 
-    def __init__(self, store: Store, agents: FakeAgents, *, clock: Clock, boot: int, settings: SessionSettings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        agents: FakeAgents,
+        *,
+        clock: Clock,
+        boot: int,
+        settings: SessionSettings,
+        books: RunBook,
+        runner_of: Callable[[SessionId], RunnerView | None],
+        platform_mode: Mode | None,
+    ) -> None:
         self.store = store
         self.agents = agents
         self.clock = clock
@@ -79,7 +96,7 @@ class Gateway:
             settings=everything.deliveries,
             platforms=self.platforms,
             random=random.Random(1).random,
-            on_settled=lambda *_: None,
+            on_settled=self._on_settled,
         )
         self.lanes = Lanes(
             store=store,
@@ -89,6 +106,7 @@ class Gateway:
             boot=boot,
             history_limit=settings.history_limit,
             unsent=self.deliveries.unsent,
+            runner_of=runner_of,
         )
         self.turns = Turns(
             lanes=self.lanes,
@@ -100,9 +118,20 @@ class Gateway:
             ids=ids,
             supervisor=self.supervisor,
             on_fault=lambda name, error: self.faults.append((name, error)),
+            books=books,
         )
         steering = Steering(lanes=self.lanes, agents=agents, clock=clock, ids=ids, supervisor=self.supervisor)
-        self.operations = Operations(lanes=self.lanes, turns=self.turns, steering=steering, agents=agents)
+        self.operations = Operations(lanes=self.lanes, turns=self.turns, steering=steering, agents=agents, books=books)
+        self.orders = SessionOrders(
+            lanes=self.lanes,
+            turns=self.turns,
+            steering=steering,
+            agents=agents,
+            clock=clock,
+            ids=ids,
+            supervisor=self.supervisor,
+            collect_s=settings.collect_s,
+        )
         self.sessions = Sessions(
             lanes=self.lanes,
             turns=self.turns,
@@ -116,6 +145,7 @@ class Gateway:
             settings=settings,
             limits=self.platforms.limits,
             agent_of=lambda _: None,
+            mode_of=lambda _: platform_mode,
         )
         self.inspection = Inspection(lanes=self.lanes, store=store, journal=self.journal, clock=clock)
         revivals = Revivals(lanes=self.lanes, turns=self.turns, mail=self.mail, clock=clock, supervisor=self.supervisor)
@@ -129,7 +159,25 @@ class Gateway:
             clock=clock,
             ids=ids,
             max_attempts=settings.max_attempts,
+            books=books,
         )
+
+    async def order(self, command: Command[R], actor: Actor = OPERATOR) -> R:
+        """Carry out one of the orders about sessions."""
+        receipt: R = await self.orders.commands[type(command)](command, actor)
+        return receipt
+
+    def _on_settled(self, session_id: SessionId, _view: DeliveryView) -> None:
+        lane = self.lanes.find(session_id)
+        if lane is not None:
+            lane.unsent = self.deliveries.unsent(session_id)
+
+    async def sent(self, session_id: SessionId = SESSION) -> None:
+        """Wait until every job has ended and no answer of the session is on its way."""
+        await self.settled()
+        # A delivery that is sent at once has no event that is told before the count is right.
+        while self.lanes.lane(session_id).unsent:  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
     async def settled(self) -> None:
         """Wait until every job has ended: what was told is then also true in memory."""
@@ -167,9 +215,6 @@ def inbound(text: str, *, chat: str = "8841", native_id: str = "", **more: objec
     )
 
 
-SESSION = SessionId("local:dm:8841")
-
-
 @asynccontextmanager
 async def gateway(
     store: Store | None = None,
@@ -177,12 +222,22 @@ async def gateway(
     *,
     clock: Clock | None = None,
     boot: int = 1,
+    books: RunBook | None = None,
+    runner_of: Callable[[SessionId], RunnerView | None] = lambda _: None,
+    platform_mode: Mode | None = None,
     **settings: object,
 ) -> AsyncIterator[Gateway]:
     """A running gateway; on leaving, everything it started has ended and no job had failed."""
     clock = clock or SystemClock()
     built = Gateway(
-        store or MemoryStore(), agents or FakeAgents(), clock=clock, boot=boot, settings=SessionSettings(**settings)
+        store or MemoryStore(),
+        agents or FakeAgents(),
+        clock=clock,
+        boot=boot,
+        settings=SessionSettings(**settings),
+        books=books or NullBook(),
+        runner_of=runner_of,
+        platform_mode=platform_mode,
     )
     await built.mail.open()
     await built.restart.open()

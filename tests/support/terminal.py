@@ -146,6 +146,10 @@ class Terminal:
         assert gone, f"{text!r} did not go in {deadline_s} s{self._end_note()}:\n{self._text()}"
         return self._text()
 
+    def wait_until(self, holds: Callable[[], bool], *, deadline_s: float = 20.0) -> None:
+        """Read on until something beside the screen is so."""
+        assert self._until(holds, deadline_s), f"it is not so; the screen:\n{self.screen}"
+
     def press(self, *keys: str) -> None:
         """Press keys one after the other: a name of KEYS, or text that is typed as it stands."""
         for key in keys:

@@ -4,9 +4,6 @@ import asyncio
 import json
 import os
 import random
-import re
-import signal
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from core.connect import attach
 from core.gateway.adapters.signature import DELIVERY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, signature
 from core.home import prepare
 from core.secrets import Secret
+from tests.support.served_core import ServedCore
 
 SECRET = Secret("torture-secret-0123456789")
 SENDERS = 20
@@ -52,48 +50,7 @@ rules:
 """
 
 
-class Core:
-    """One `serve` process after another on the same home."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.url = ""
-        self.process: asyncio.subprocess.Process | None = None
-        self.up = asyncio.Event()
-
-    async def start(self) -> None:
-        """Start and wait until it answers on its socket."""
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "console",
-            "--home",
-            str(self.home),
-            "serve",
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert self.process.stderr is not None
-        async with asyncio.timeout(30):
-            while line := await self.process.stderr.readline():
-                if found := re.search(rb"http://127\.0\.0\.1:\d+", line):
-                    self.url = found.group().decode()
-                    break
-            else:
-                pytest.fail("the core ended before it was ready")
-        self.drain = asyncio.get_running_loop().create_task(self.process.stderr.read())
-        self.up.set()
-
-    async def kill(self) -> None:
-        """Kill -9."""
-        assert self.process is not None
-        self.up.clear()
-        os.kill(self.process.pid, signal.SIGKILL)
-        await self.process.wait()
-        await self.drain
-
-
-async def _post(client: httpx.AsyncClient, core: Core, body: bytes, delivery: str) -> str | None:
+async def _post(client: httpx.AsyncClient, core: ServedCore, body: bytes, delivery: str) -> str | None:
     """The message id once it is acknowledged; None when it was not."""
     await core.up.wait()
     ts = str(int(SystemClock().now()))
@@ -112,7 +69,7 @@ async def _post(client: httpx.AsyncClient, core: Core, body: bytes, delivery: st
     return str(response.json()["message_id"])
 
 
-async def _sender(core: Core, number: int, count: int, acknowledged: dict[str, str]) -> None:
+async def _sender(core: ServedCore, number: int, count: int, acknowledged: dict[str, str]) -> None:
     rng = random.Random(number)
     async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
         for index in range(count):
@@ -125,7 +82,7 @@ async def _sender(core: Core, number: int, count: int, acknowledged: dict[str, s
             acknowledged[text] = message_id
 
 
-async def _killer(core: Core, senders: "asyncio.Future[list[None]]", rng: random.Random, kills: int) -> int:
+async def _killer(core: ServedCore, senders: "asyncio.Future[list[None]]", rng: random.Random, kills: int) -> int:
     done = 0
     while done < kills:
         # The pause is the point of the test: the blow falls anywhere in the work.
@@ -147,7 +104,7 @@ async def test_every_acknowledged_message_is_answered_once_or_visibly_queued(
     kills = 8 if short else KILLS
     home = tmp_path / "home"
     await asyncio.to_thread(_prepared, home)
-    core = Core(home)
+    core = ServedCore(home)
     await core.start()
     acknowledged: dict[str, str] = {}
     senders = asyncio.gather(*(_sender(core, n, MESSAGES // SENDERS, acknowledged) for n in range(SENDERS)))

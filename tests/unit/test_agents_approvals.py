@@ -1,151 +1,100 @@
 """Approvals as they are kept: stored first, answered once, ended with their run."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from typing import Any
 
-import msgspec
 import pytest
 
-from core.agents import approvals as shell
-from core.agents.approvals import Approvals
+from core.agents.approval import Ending, ending_of_run
 from core.agents.runner import Decision
 from core.api.approvals import (
-    AnswerApproval,
     ApprovalAsked,
     ApprovalDecided,
     ApprovalExpired,
     ApprovalState,
     ApprovalView,
     ApprovalWithdrawn,
-    GetApproval,
+    EndReason,
     ListApprovals,
+    NoteApproval,
 )
-from core.api.base import Actor, ActorKind, AgentName, ApprovalId, Record, RunId, SessionId
-from core.api.errors import AlreadyDecided, ConflictError, HermesError, InvalidInput, NotFound, StoreError
-from core.api.runs import ActionOption, ActionRequested, OptionKind, ToolKind
-from core.ids import IdSource
-from core.journal import Journal
-from core.store.base import Put
-from core.store.memory import MemoryStore
-from core.supervisor import Supervisor
-from tests.support.clocks import FakeClock
-
-ANA = Actor(ActorKind.OPERATOR, "ana")
-BO = Actor(ActorKind.OPERATOR, "bo")
-OPTIONS = (
-    ActionOption(id="yes", label="Yes", kind=OptionKind.ALLOW_ONCE),
-    ActionOption(id="no", label="No", kind=OptionKind.REJECT_ONCE),
+from core.api.base import Actor, ActorKind, ApprovalId, RunId
+from core.api.errors import (
+    AlreadyDecided,
+    ConflictError,
+    HermesError,
+    InvalidInput,
+    NotFound,
+    Refused,
+    StoreError,
 )
+from core.api.runs import Stop, TurnEnded
+from tests.support.approval_desk import ANA, BO, RUN, an_action, desk, full_now
 
-
-def action(deadline_s: float | None = None, title: str = "Restart") -> ActionRequested:
-    """A question of an agent."""
-    return ActionRequested(
-        action_id="act-1",
-        title=title,
-        detail="systemctl restart",
-        kind=ToolKind.EXECUTE,
-        options=OPTIONS,
-        deadline_s=deadline_s,
-    )
-
-
-class Desk:
-    """Approvals over a store in memory, and an agent that notes what it is told. takes: whether it still listens."""
-
-    def __init__(self, store: MemoryStore, clock: FakeClock) -> None:
-        self.store = store
-        self.clock = clock
-        self.journal = Journal(store, clock)
-        self.supervisor = Supervisor(clock, lambda *_: None, lambda *_: None)
-        self.approvals = Approvals(
-            journal=self.journal,
-            store=store,
-            clock=clock,
-            ids=IdSource(clock),
-            supervisor=self.supervisor,
-            limit_s=3600.0,
-        )
-        self.told: list[tuple[Decision, ApprovalState]] = []
-        self.stored_when_told: list[ApprovalState] = []
-        self.takes: Callable[[], bool] = lambda: True
-
-    async def deliver(self, decision: Decision, outcome: ApprovalState) -> bool:
-        """What the run of the agent does with a decision."""
-        self.told.append((decision, outcome))
-        rows = await self.store.scan("approval/")
-        self.stored_when_told = [msgspec.json.decode(row.body, type=ApprovalView).state for row in rows]
-        return self.takes()
-
-    async def ask(self, deadline_s: float | None = None, *, run: str = "r-1", limit_s: float = 600.0) -> ApprovalView:
-        """Have the agent ask."""
-        return await self.approvals.ask(
-            action(deadline_s),
-            session_id=SessionId("s"),
-            agent=AgentName("main"),
-            run_id=RunId(run),
-            limit_s=limit_s,
-            deliver=self.deliver,
-            correlation="m-1",
-        )
-
-    async def answer(self, view: ApprovalView, *, allow: bool = True, actor: Actor = ANA, **more: str) -> ApprovalView:
-        """Have an operator answer."""
-        return await self.approvals.answer_approval(AnswerApproval(approval_id=view.id, allow=allow, **more), actor)
-
-    async def get(self, approval_id: ApprovalId) -> ApprovalView:
-        """The approval as it is now."""
-        return await self.approvals.get_approval(GetApproval(approval_id=approval_id))
-
-    async def records(self) -> list[Record]:
-        """All that is in the journal."""
-        return await self.journal.read(limit=5000)
-
-    async def advance(self, seconds: float) -> None:
-        """Let time pass and everything that is due happen."""
-        await self.clock.advance(seconds)
-        for _ in range(5):
-            await self.clock.advance(0.0)
-
-
-@asynccontextmanager
-async def desk(store: MemoryStore | None = None) -> AsyncIterator[Desk]:
-    """A desk that leaves no job behind."""
-    made = Desk(store or MemoryStore(), FakeClock())
-    try:
-        yield made
-    finally:
-        await made.approvals.close()
-        assert await made.supervisor.stop(deadline_s=5.0) == []
+STOPPED = ending_of_run(TurnEnded(stop=Stop.CANCELLED, error="enough", code="interrupted"))
+LATE = ending_of_run(TurnEnded(stop=Stop.TIMEOUT))
+SECOND = an_action("make clean", action_id="act-2")
 
 
 async def test_a_question_is_stored_before_anybody_sees_it() -> None:
-    """Row, event and view are the same; the deadline leaves a margin to the agent's own."""
+    """Row, event and view are the same, in one commit; the deadline leaves a margin to the agent's own."""
     async with desk() as here:
-        view = await here.ask(60.0)
-        [row] = await here.store.scan("approval/")
-        assert msgspec.json.decode(row.body, type=ApprovalView) == view
+        before = here.store.stats().commit_count
+        view = await here.ask(an_action(deadline_s=60.0, chain=("child",)), generation=3, requester="bo", why_asked="w")
+        assert here.store.stats().commit_count == before + 1
+        assert await here.rows() == [view]
         [record] = await here.records()
         assert record.event == ApprovalAsked(approval=view)
         assert (record.subject, record.actor.name, record.correlation) == ("s", "main", "m-1")
         assert here.approvals.open_count == 1
         assert view.deadline is not None
         assert view.deadline.mono == here.clock.monotonic() + 55.0
+        assert (view.generation, view.session_id, view.run_id, view.action_id) == (3, "s", "r-1", "act-1")
+        assert (view.tool, view.target, view.chain) == ("exec", "make deploy", ("child",))
+        assert (view.requester, view.why_asked) == ("bo", "w")
 
 
 async def test_a_question_that_cannot_be_stored_was_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the store writes, nobody can see it; the run that wanted to ask gets the error."""
+    """While the store writes, nobody can see it; the run that wanted to ask gets the error, however it comes."""
     async with desk() as here:
 
-        async def full(*_: object, **__: object) -> None:
+        async def late() -> None:
             assert here.approvals.open_count == 0
             assert not (await here.approvals.list_approvals(ListApprovals())).approvals
-            raise StoreError("disk full", cause="full")
+            full_now()
 
-        monkeypatch.setattr(here.journal, "commit", full)
-        with pytest.raises(StoreError):
-            await here.ask()
+        def submit(*_: object, **__: object) -> asyncio.Future[Any]:
+            return asyncio.ensure_future(late())
+
+        for broken in (full_now, submit):
+            monkeypatch.setattr(here.journal, "submit", broken)
+            with pytest.raises(StoreError):
+                await here.ask()
+            assert here.approvals.open_count == 0
+            assert not (await here.approvals.list_approvals(ListApprovals())).approvals
+            assert here.approvals._rows.views == here.approvals._rows.waiting == {}
+
+
+async def test_a_run_that_is_cut_off_while_it_asks_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store writes the question all the same; the end of the run finds and closes it."""
+    async with desk() as here:
+        submitted = asyncio.Event()
+        submit = here.journal.submit
+
+        def noted(*puts: Any, **more: Any) -> asyncio.Future[Any]:
+            submitted.set()
+            return submit(*puts, **more)
+
+        monkeypatch.setattr(here.journal, "submit", noted)
+        asking = asyncio.ensure_future(here.ask())
+        await submitted.wait()
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert asking.cancelled()
+        await here.approvals.end_run(RUN, STOPPED)
+        [row] = await here.rows()
+        assert (row.state, row.ended) == (ApprovalState.WITHDRAWN, EndReason.STOPPED)
+        assert await here.get(row.id) == row
         assert here.approvals.open_count == 0
 
 
@@ -156,14 +105,33 @@ async def test_an_answer_is_stored_before_the_agent_hears_it() -> None:
         decided = await here.answer(view, reason="go on", digest=view.digest)
         assert here.stored_when_told == [ApprovalState.APPROVED]
         assert here.told == [(Decision(allow=True, option_id="yes", reason="go on"), ApprovalState.APPROVED)]
-        assert (decided.state, decided.decided_by, decided.option_id, decided.reason, decided.delivery) == (
-            ApprovalState.APPROVED, "ana", "yes", "go on", "sent"
+        assert (decided.state, decided.ended, decided.decided_by, decided.option_id, decided.reason) == (
+            ApprovalState.APPROVED, EndReason.OPERATOR, "ana", "yes", "go on"
         )  # fmt: skip
+        assert decided.delivery == "sent"
         assert decided == await here.get(view.id)
+        assert await here.rows() == [decided]
         events = [record.event for record in await here.records()]
         assert [type(event) for event in events] == [ApprovalAsked, ApprovalDecided, ApprovalDecided]
         assert [event.approval.version for event in events] == [1, 2, 3]  # type: ignore[attr-defined]  # each has one
         assert here.approvals.open_count == 0
+
+
+async def test_the_answer_to_one_decides_nothing_about_another() -> None:
+    """Two wait on one session: the second approved runs the second alone, and the digest is of what was shown."""
+    async with desk() as here:
+        first, second = await here.ask(), await here.ask(SECOND)
+        assert first.digest != second.digest
+        with pytest.raises(ConflictError):
+            await here.answer(second, digest=first.digest)
+        decided = await here.answer(second, digest=second.digest)
+        assert here.told_of == ["act-2"]
+        assert (decided.digest, decided.target) == (second.digest, "make clean")
+        assert await here.get(first.id) == first
+        assert here.approvals.has_open(first.session_id)
+        await here.answer(first, allow=False)
+        assert here.told_of == ["act-2", "act-1"]
+        assert not here.approvals.has_open(first.session_id)
 
 
 async def test_the_first_answer_wins() -> None:
@@ -177,8 +145,48 @@ async def test_the_first_answer_wins() -> None:
         assert answers[0].state is ApprovalState.DENIED
         late = answers[1]
         assert isinstance(late, AlreadyDecided)
-        assert late.facts == {"by": "bo", "at": here.clock.now(), "outcome": "denied"}
+        assert {name: late.facts[name] for name in ("by", "at", "outcome")} == {
+            "by": "bo", "at": here.clock.now(), "outcome": "denied"
+        }  # fmt: skip
         assert len(here.told) == 1
+
+
+async def test_the_first_answer_wins_also_behind_something_else_that_is_written() -> None:
+    """Two wait for a note to be stored: one of them decides."""
+    async with desk() as here:
+        view = await here.ask()
+        note = here.approvals.notes.note_approval(NoteApproval(approval_id=view.id, surface="console"), ANA)
+        *answers, _ = await asyncio.gather(
+            here.answer(view, actor=BO), here.answer(view, allow=False), here.answer(view), note, return_exceptions=True
+        )
+        assert [isinstance(item, AlreadyDecided) for item in answers] == [False, True, True]
+        assert [(row.state, row.decided_by, len(row.surfaces)) for row in await here.rows()] == [
+            (ApprovalState.APPROVED, "bo", 1)
+        ]
+        assert len(here.told) == 1
+
+
+async def test_who_is_late_hears_that_first() -> None:
+    """Not what else would have been wrong with the answer."""
+    async with desk() as here:
+        view = await here.answer(await here.ask())
+        with pytest.raises(AlreadyDecided):
+            await here.answer(view, option_id="other", digest="0" * 16)
+
+
+async def test_an_operator_who_leaves_in_the_middle_has_still_decided() -> None:
+    """A connection that breaks after the click must not leave a decision stored and never sent."""
+    async with desk() as here:
+        view = await here.ask()
+        records = here.journal.subscribe(after=await here.journal.head())
+        asking = asyncio.ensure_future(here.answer(view))
+        async with asyncio.timeout(5):
+            await anext(records)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await here.advance(0.0)
+        assert here.told_of == ["act-1"]
+        assert (await here.get(view.id)).delivery == "sent"
 
 
 async def test_an_answer_that_arrives_too_late_is_on_record_as_such() -> None:
@@ -186,13 +194,10 @@ async def test_an_answer_that_arrives_too_late_is_on_record_as_such() -> None:
     async with desk() as here:
         view = await here.ask()
         here.takes = lambda: False
-        assert (await here.answer(view)).delivery == "refused_late"
-        records = await here.records()
-        last = records[-1].event
-        assert isinstance(last, ApprovalDecided)
-        assert last.approval.delivery == "refused_late"
-        [row] = await here.store.scan("approval/")
-        assert msgspec.json.decode(row.body, type=ApprovalView) == last.approval
+        told = await here.answer(view)
+        assert told.delivery == "refused_late"
+        assert (await here.records())[-1].event == ApprovalDecided(approval=told)
+        assert await here.rows() == [told]
 
 
 async def test_a_runner_that_fails_on_an_answer_fails_nothing_else() -> None:
@@ -214,10 +219,12 @@ async def test_a_runner_that_fails_on_an_answer_fails_nothing_else() -> None:
         ({"option_id": "no"}, InvalidInput),
         ({"option_id": "other"}, InvalidInput),
         ({"reason": "x" * 2001}, InvalidInput),
+        ({"answer": "blue"}, InvalidInput),
+        ({"actor": Actor(ActorKind.AGENT, "main")}, Refused),
     ],
 )
-async def test_an_answer_that_does_not_fit_changes_nothing(more: dict[str, str], error: type[HermesError]) -> None:
-    """It stays open for a better one."""
+async def test_an_answer_that_does_not_fit_changes_nothing(more: dict[str, Any], error: type[HermesError]) -> None:
+    """It stays open for a better one; and no agent decides about what an agent asks."""
     async with desk() as here:
         view = await here.ask()
         with pytest.raises(error):
@@ -230,29 +237,57 @@ async def test_what_nobody_asked_cannot_be_answered() -> None:
     """Neither answered nor looked at."""
     async with desk() as here:
         with pytest.raises(NotFound):
-            await here.approvals.answer_approval(AnswerApproval(approval_id=ApprovalId("x"), allow=True), ANA)
-        with pytest.raises(NotFound):
             await here.get(ApprovalId("x"))
+        gone = await here.ask()
+        with pytest.raises(NotFound):
+            await here.answer(approval_of(gone, "x"))
+
+
+def approval_of(view: ApprovalView, approval_id: str) -> ApprovalView:
+    """The same under another id."""
+    return ApprovalView(**{**{name: getattr(view, name) for name in view.__struct_fields__}, "id": approval_id})
 
 
 @pytest.mark.parametrize(
-    ("own_s", "limit_s", "expires_s"), [(60.0, 600.0, 55.0), (None, 30.0, 30.0), (8.0, 600.0, 8.0)]
+    ("own_s", "more", "expires_s"),
+    [
+        (60.0, {}, 55.0),
+        (None, {"limit_s": 30.0}, 30.0),
+        (8.0, {}, 8.0),
+        (None, {"limit_s": 9000.0}, 3600.0),
+        (None, {"action_limit_s": 20.0}, 20.0),
+        (None, {"action_limit_s": 5000.0, "limit_s": 9000.0}, 5000.0),
+    ],
 )
 async def test_nobody_answering_is_a_no_that_the_agent_hears(
-    own_s: float | None, limit_s: float, expires_s: float
+    own_s: float | None, more: dict[str, float], expires_s: float
 ) -> None:
-    """At the deadline: before the agent's own one, and never beyond what is left of the run."""
+    """At the one deadline: the agent's own, the profile's or the core's, what is left of the run; never a denial."""
     async with desk() as here:
-        view = await here.ask(own_s, limit_s=limit_s)
+        view = await here.ask(an_action(deadline_s=own_s), **more)
         await here.advance(expires_s - 1)
         assert (await here.get(view.id)).state is ApprovalState.OPEN
         await here.advance(1.5)
         expired = await here.get(view.id)
-        assert (expired.state, expired.decided_by, expired.delivery) == (ApprovalState.EXPIRED, "core", "sent")
+        assert (expired.state, expired.ended, expired.decided_by) == (ApprovalState.EXPIRED, EndReason.TIMEOUT, "core")
+        assert expired.delivery == "sent"
         [(decision, outcome)] = here.told
         assert (decision.allow, decision.option_id, outcome) == (False, "no", ApprovalState.EXPIRED)
-        with pytest.raises(AlreadyDecided, match="expired"):
+        assert view.id in decision.reason
+        assert "nobody refused" in decision.reason
+        await here.advance(12.0)
+        with pytest.raises(AlreadyDecided, match=r"expired 1[12] s ago; not run"):
             await here.answer(view)
+
+
+async def test_a_deadline_counts_from_its_moment_and_not_from_when_somebody_looks() -> None:
+    """An answer between the deadline and the next look at the clock is too late."""
+    async with desk() as here:
+        view = await here.ask(limit_s=100.0)
+        here.clock.step(100.0)
+        with pytest.raises(AlreadyDecided, match="expired 0 s ago"):
+            await here.answer(view)
+        assert [(decision.allow, outcome) for decision, outcome in here.told] == [(False, ApprovalState.EXPIRED)]
 
 
 async def test_a_wall_clock_that_jumps_expires_nothing() -> None:
@@ -264,93 +299,90 @@ async def test_a_wall_clock_that_jumps_expires_nothing() -> None:
         assert (await here.get(view.id)).state is ApprovalState.OPEN
 
 
-@pytest.mark.parametrize("outcome", [ApprovalState.EXPIRED, ApprovalState.WITHDRAWN])
-async def test_the_end_of_a_run_closes_what_it_asked(outcome: ApprovalState) -> None:
-    """Only its own; the agent is told nothing, since it is gone."""
+@pytest.mark.parametrize("ending", [STOPPED, LATE])
+async def test_the_end_of_a_run_closes_what_it_asked(ending: Ending) -> None:
+    """Only its own, in one commit; the agent is told nothing, since it is gone; the reason is the run's."""
     async with desk() as here:
-        mine, other = await here.ask(run="r-1"), await here.ask(run="r-2")
-        await here.approvals.end_run(RunId("r-1"), outcome, "gone")
-        assert ((await here.get(mine.id)).state, (await here.get(mine.id)).reason) == (outcome, "gone")
+        mine, also = await here.ask(), await here.ask(SECOND)
+        other = await here.ask(run_id=RunId("r-2"))
+        before = here.store.stats().commit_count
+        await here.approvals.end_run(RUN, ending)
+        assert here.store.stats().commit_count == before + 1
+        for view in (mine, also):
+            assert ((await here.get(view.id)).ended, (await here.get(view.id)).reason) == (ending.ended, ending.reason)
         assert (await here.get(other.id)).state is ApprovalState.OPEN
         assert here.told == []
-        kind = ApprovalExpired if outcome is ApprovalState.EXPIRED else ApprovalWithdrawn
+        kind = ApprovalExpired if ending is LATE else ApprovalWithdrawn
         assert isinstance((await here.records())[-1].event, kind)
+        with pytest.raises(AlreadyDecided):
+            await here.answer(mine)
 
 
 async def test_what_could_not_be_closed_is_closed_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk at the end of a run leaves nothing open for ever."""
+    """A full disk at the end of a run leaves nothing open for ever, and does not make a stop a timeout."""
     async with desk() as here:
         view = await here.ask()
-        commit = here.journal.commit
-
-        async def full(*_: object, **__: object) -> None:
-            raise StoreError("disk full", cause="full")
-
-        monkeypatch.setattr(here.journal, "commit", full)
+        submit = here.journal.submit
+        monkeypatch.setattr(here.journal, "submit", full_now)
         with pytest.raises(StoreError):
-            await here.approvals.end_run(RunId("r-1"), ApprovalState.WITHDRAWN, "gone")
+            await here.approvals.end_run(RUN, STOPPED)
         assert (await here.get(view.id)).state is ApprovalState.OPEN
-        monkeypatch.setattr(here.journal, "commit", commit)
-        await here.advance(1.0)
-        assert (await here.get(view.id)).state is ApprovalState.EXPIRED
+        monkeypatch.setattr(here.journal, "submit", submit)
+        await here.advance(6.0)
+        ended = await here.get(view.id)
+        assert (ended.state, ended.ended) == (ApprovalState.WITHDRAWN, EndReason.STOPPED)
+        assert here.told == []
+        assert here.approvals._rows._of_run == {}
 
 
-async def test_a_new_start_of_the_core_expires_what_was_open() -> None:
-    """Nobody is there any more to hear an answer; decided ones are as they were."""
-    store = MemoryStore()
-    async with desk(store) as before:
-        left = await before.ask()
-        done = await before.answer(await before.ask(), allow=False)
-    async with desk(store) as after:
-        assert await after.approvals.recover() == 1
-        assert after.approvals.open_count == 0
-        expired = await after.get(left.id)
-        assert (expired.state, expired.version) == (ApprovalState.EXPIRED, 2)
-        assert (await after.get(done.id)).state is ApprovalState.DENIED
-        assert await after.approvals.recover() == 0
-        with pytest.raises(AlreadyDecided):
-            await after.answer(left)
-
-
-async def test_a_row_that_cannot_be_read_is_named() -> None:
-    """The start fails with the key of the row, and changes nothing."""
-    store = MemoryStore()
-    async with desk(store) as here:
-        await here.journal.commit([Put("approval/x", b"{")], [])
-        with pytest.raises(StoreError, match="approval/x"):
-            await here.approvals.recover()
-
-
-async def test_lists_have_the_open_ones_first() -> None:
-    """The longest waiting on top, then the decided ones, the latest on top; the place in the journal fits."""
+async def test_a_yes_after_the_run_was_told_to_stop_is_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while the stop itself cannot be stored: nothing is approved for a run that is over."""
     async with desk() as here:
-        asked: list[ApprovalView] = []
-        for _ in range(4):
-            asked.append(await here.ask())
-            await here.clock.advance(0.1)
-        await here.answer(asked[0])
-        await here.clock.advance(0.1)
-        await here.answer(asked[2])
-        found = await here.approvals.list_approvals(ListApprovals())
-        assert [view.id for view in found.approvals] == [asked[place].id for place in (1, 3, 2, 0)]
-        assert found.seq == await here.journal.head()
-        only = await here.approvals.list_approvals(ListApprovals(open_only=True, limit=1))
-        assert [view.id for view in only.approvals] == [asked[1].id]
-        for limit in (0, 1001):
-            with pytest.raises(InvalidInput):
-                await here.approvals.list_approvals(ListApprovals(limit=limit))
-
-
-async def test_only_so_many_decided_ones_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest go, rows and all; open ones never."""
-    monkeypatch.setattr(shell, "KEPT", 3)
-    async with desk() as here:
-        waiting = await here.ask()
-        asked = [await here.ask() for _ in range(6)]
-        for view in asked:
-            await here.clock.advance(0.1)
+        view = await here.ask()
+        submit = here.journal.submit
+        monkeypatch.setattr(here.journal, "submit", full_now)
+        with pytest.raises(StoreError):
+            await here.approvals.end_run(RUN, STOPPED)
+        with pytest.raises(StoreError):
             await here.answer(view)
-        rows = await here.store.scan("approval/")
-        assert {row.key for row in rows} == {f"approval/{view.id}" for view in (waiting, *asked[3:])}
-        with pytest.raises(NotFound):
-            await here.get(asked[0].id)
+        monkeypatch.setattr(here.journal, "submit", submit)
+        with pytest.raises(AlreadyDecided, match="stopped"):
+            await here.answer(view)
+        assert here.told == []
+
+
+@pytest.mark.parametrize(
+    ("again", "is_told"),
+    [
+        ({"action_id": "act-9", "tool_call_id": "call-1"}, True),
+        ({"tool_call_id": "call-1"}, False),
+        ({"tool_call_id": "call-2"}, False),
+    ],
+)
+async def test_a_newer_request_of_the_same_call_takes_the_place_of_the_older(
+    again: dict[str, str], is_told: bool
+) -> None:
+    """Withdrawn in the same commit, with that reason; a runner that waits for both hears about the older one."""
+    async with desk() as here:
+        old = await here.ask(an_action(tool_call_id="call-1"))
+        before = here.store.stats().commit_count
+        new = await here.ask(an_action("make other", **again))
+        assert here.store.stats().commit_count == before + 1
+        gone = await here.get(old.id)
+        assert (gone.state, gone.ended) == (ApprovalState.WITHDRAWN, EndReason.SUPERSEDED)
+        assert here.approvals.open_count == 1
+        await here.advance(0.0)
+        assert here.told_of == (["act-1"] if is_told else [])
+        with pytest.raises(AlreadyDecided, match="superseded"):
+            await here.answer(old)
+        assert (await here.answer(new)).state is ApprovalState.APPROVED
+
+
+async def test_calls_of_other_runs_and_other_calls_are_left_alone() -> None:
+    """The same names in another run mean something else."""
+    async with desk() as here:
+        await here.ask(an_action(tool_call_id="call-1"))
+        await here.ask(an_action(tool_call_id="call-1"), run_id=RunId("r-2"))
+        await here.ask(an_action(action_id="act-2", tool_call_id="call-2"))
+        await here.ask(an_action(action_id="act-3"))
+        assert here.approvals.open_count == 4

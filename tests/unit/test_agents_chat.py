@@ -7,12 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agents.chat import NO_TOOLS, Answer, ChatError, error_of, messages_of, refusal_of, request_body
+from core.agent_settings import OpenaiSettings
+from core.agents.chat import (
+    HAND_OVER,
+    ChatError,
+    error_of,
+    messages_of,
+    refusal_of,
+    request_body,
+    result_message,
+    summary_body,
+    wish_message,
+)
+from core.agents.chat_answer import Answer
+from core.agents.tool_calls import WantedCall
 from core.api.base import EntryId
-from core.api.runs import RunReport, Stop, TextDelta, ThoughtDelta, ToolStatus, Usage, UsageReported
+from core.api.runs import RunReport, Stop, TextDelta, ThoughtDelta, Usage, UsageReported
 from core.api.sessions import Voice
 from core.api.transcripts import EntryKind, EntryView
-from core.settings import OpenaiSettings
 from tests.support.agent_parts import turn_request
 
 
@@ -60,13 +72,50 @@ def test_the_conversation_is_put_in_the_shape_of_the_endpoint() -> None:
     assert noted == [{"role": "user", "content": "[note from the operator] stop"}]
 
 
+def test_a_summary_stands_for_what_came_before_it() -> None:
+    """It is no one's words: a system message, marked, after the agent's own prompt and the turn's."""
+    history = (entry(EntryKind.SUMMARY, "they agreed on blue"), entry(EntryKind.USER, "and then?"))
+    request = msgspec.structs.replace(turn_request("now", history=history), extra_system_prompt="be brief")
+    assert messages_of("you are kind", request) == [
+        {
+            "role": "system",
+            "content": "you are kind\n\nbe brief\n\n[summary of what was said before]\nthey agreed on blue",
+        },
+        {"role": "user", "content": "and then?\n\nnow"},
+    ]
+
+
 def test_only_what_is_configured_is_asked_for() -> None:
     """No limit and no wish for token counts unless there is one."""
     settings = OpenaiSettings(base_url="http://h/v1", model="m")
-    body = request_body(settings, turn_request("x"), with_usage=False)
-    assert body == {"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": True}
-    more = request_body(msgspec.structs.replace(settings, max_tokens=9), turn_request("x"), with_usage=True)
+    said = [{"role": "user", "content": "x"}]
+    assert request_body(settings, said) == {"model": "m", "messages": said, "stream": True}
+    more = request_body(
+        msgspec.structs.replace(settings, max_tokens=9), said, model="other", tools=[{"a": 1}], with_usage=True
+    )
     assert (more["max_tokens"], more["stream_options"]) == (9, {"include_usage": True})
+    assert (more["model"], more["tools"]) == ("other", [{"a": 1}])
+
+
+def test_a_summary_is_asked_for_without_tools_or_stream() -> None:
+    """By the model that is named, else the fast one, else the agent's own."""
+    settings = OpenaiSettings(base_url="http://h/v1", model="m", fast_model="f", tools=("exec",))
+    body = summary_body(settings, "long talk")
+    assert body["messages"] == [{"role": "system", "content": HAND_OVER}, {"role": "user", "content": "long talk"}]
+    assert (body["model"], body["stream"], "tools" in body) == ("f", False, False)
+    assert summary_body(settings, "x", model="n")["model"] == "n"
+    assert summary_body(msgspec.structs.replace(settings, fast_model=""), "x")["model"] == "m"
+
+
+def test_calls_and_results_are_told_back_in_the_shape_of_the_endpoint() -> None:
+    """Arguments that are no JSON object are left out: some servers fall over them."""
+    good = WantedCall(id="a", name="exec", arguments='{"command":"ls"}')
+    bad = WantedCall(id="b", name="exec", arguments='{"comm')
+    told = wish_message("", [good, bad])
+    assert (told["role"], told["content"]) == ("assistant", None)
+    assert [call["function"]["arguments"] for call in told["tool_calls"]] == [good.arguments, "{}"]
+    assert [call["id"] for call in told["tool_calls"]] == ["a", "b"]
+    assert result_message(good, "done") == {"role": "tool", "tool_call_id": "a", "content": "done"}
 
 
 @pytest.mark.parametrize(
@@ -98,29 +147,17 @@ def test_thoughts_refusals_and_parts() -> None:
     assert answer.stop() is Stop.REFUSAL
 
 
-def test_tool_calls_are_put_together_by_index() -> None:
-    """Ids and names come first, arguments in pieces; some send no index or a whole object."""
-    answer, reports = fed(
-        choice({"tool_calls": [{"index": 1, "id": "b", "function": {"name": "two", "arguments": '{"x"'}}]}),
-        choice({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "one", "arguments": {"y": 2}}}]}),
-        choice({"tool_calls": [{"index": 1, "function": {"arguments": ":1}"}}]}, "tool_calls"),
-    )
+def test_an_answer_that_wants_tools_says_so_once_it_is_whole() -> None:
+    """With a reason why it stopped; one that broke off is never carried out; a refusal wants none."""
+    piece = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "exec", "arguments": "{}"}}]}
+    answer, reports = fed(choice(piece), choice({}, "tool_calls"))
     assert reports == []
-    calls = [(call.id, call.title, call.input, call.status, call.output) for call in answer.calls()]
-    assert calls == [
-        ("a", "one", '{"y":2}', ToolStatus.FAILED, NO_TOOLS),
-        ("b", "two", '{"x":1}', ToolStatus.FAILED, NO_TOOLS),
-    ]
-    with pytest.raises(ChatError, match="one, two") as caught:
-        answer.stop()
-    assert caught.value.code == "protocol"
-
-
-def test_tool_calls_beside_text_leave_the_text_an_answer() -> None:
-    """The calls are shown as failed; what was said stands."""
-    answer, _ = fed(choice({"content": "I say", "tool_calls": [{"function": {"name": "x"}}]}, "tool_calls"))
-    assert answer.stop() is Stop.END_TURN
-    assert len(answer.calls()) == 1
+    assert answer.wants_tools()
+    assert [call.name for call in answer.calls()] == ["exec"]
+    with pytest.raises(ChatError, match="broke off"):
+        fed(choice(piece))[0].wants_tools()
+    assert not fed(choice(piece), choice({}, "content_filter"))[0].wants_tools()
+    assert not fed(choice({"content": "a"}, "stop"))[0].wants_tools()
 
 
 def test_nothing_at_all_is_no_answer() -> None:
@@ -217,6 +254,7 @@ def test_no_chunk_can_do_more_than_fail_as_a_chat_error(chunk: object) -> None:
         for report in answer.take(msgspec.json.encode(chunk).decode()):
             assert isinstance(report, TextDelta | ThoughtDelta | UsageReported)
         answer.calls()
+        answer.wants_tools()
         answer.stop()
     except ChatError as error:
         code = error.code

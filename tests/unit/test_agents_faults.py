@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.agents import tasks as shell
+from core.agent_settings import ScriptedSettings
+from core.agents import driving as shell
 from core.agents.runner import TurnRequest
 from core.api.approvals import ApprovalState
 from core.api.base import Mark, SessionId
@@ -25,7 +26,6 @@ from core.api.runs import (
     Usage,
     UsageReported,
 )
-from core.settings import ScriptedSettings
 from tests.support.agent_parts import SESSION, Reading, end_of, runtime, text_of
 from tests.support.puppets import Puppet, Puppeteer
 from tests.support.runs import R1, asked_action, phases, read, settle, the_approval
@@ -43,7 +43,7 @@ async def test_silence_ends_a_run(tmp_path: Path) -> None:
         reading = Reading(here.run("!hang"))
         await reading.until(TextDelta)
         await here.clock.advance(119)
-        assert here.tasks.running_count == 1
+        assert here.runs.running_count == 1
         await here.clock.advance(2)
         end = end_of(await reading.whole())
         assert (end.stop, end.code) == (Stop.TIMEOUT, "stalled")
@@ -120,14 +120,14 @@ async def test_an_agent_that_ignores_a_cancel_is_cut_off(tmp_path: Path, puppets
     async with runtime(tmp_path) as here:
         reading = Reading(here.run("x"))
         await reading.until(TextDelta)
-        await here.tasks.interrupt(R1, "stop")
+        await here.runs.interrupt(R1, "stop")
         await here.clock.advance(4)
-        assert here.tasks.running_count == 1
+        assert here.runs.running_count == 1
         await here.clock.advance(2)
         end = end_of(await reading.whole())
         assert (end.stop, end.code) == (Stop.CANCELLED, "interrupted")
         assert puppets.made[0].closed.is_set()
-        assert here.tasks.runner_count == 0
+        assert len(here.runners) == 0
 
 
 async def test_too_much_text_ends_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,10 +153,10 @@ async def test_a_dead_agent_is_replaced(tmp_path: Path, puppets: Puppeteer) -> N
         reports = await read(here, "x")
         assert (end_of(reports).stop, end_of(reports).code) == (Stop.DIED, "crashed")
         assert [report.call.status for report in reports if isinstance(report, ToolReported)][-1] is ToolStatus.ENDED
-        assert ActionSettled(action_id="a-1", outcome="expired") in reports
-        assert (await the_approval(here)).state is ApprovalState.EXPIRED
+        assert ActionSettled(action_id="a-1", outcome="withdrawn") in reports
+        assert (await the_approval(here)).state is ApprovalState.WITHDRAWN
         assert puppets.made[0].closed.is_set()
-        assert here.tasks.runner_count == 0
+        assert len(here.runners) == 0
         await read(here, "x", run_id="r-2")
         assert len(puppets.made) == 2
 
@@ -209,6 +209,12 @@ async def test_an_agent_that_cannot_start_says_why(tmp_path: Path) -> None:
         assert text_of(await read(here, "hello", run_id="r-2")) == "here"
 
 
+async def gone(puppet: Puppet) -> None:
+    """Once it is let go; nobody waits for that but a test."""
+    async with asyncio.timeout(5):
+        await puppet.closed.wait()
+
+
 async def test_forgetting_and_idleness_let_runners_go(tmp_path: Path, puppets: Puppeteer) -> None:
     """At once when idle, after the turn when busy, and by itself after ten minutes."""
 
@@ -223,11 +229,11 @@ async def test_forgetting_and_idleness_let_runners_go(tmp_path: Path, puppets: P
         reading = Reading(here.run("x"))
         await reading.until(TextDelta)
         await here.clock.advance(60)
-        await here.tasks.forget(SESSION)
+        await here.runs.forget(SESSION)
         assert not puppets.made[0].closed.is_set()
         puppets.made[0].decided.set()
         await reading.whole()
-        assert puppets.made[0].closed.is_set()
+        await gone(puppets.made[0])
 
         reading = Reading(here.run("x", run_id="r-2"))
         await reading.until(TextDelta)
@@ -236,15 +242,15 @@ async def test_forgetting_and_idleness_let_runners_go(tmp_path: Path, puppets: P
         await here.clock.advance(599)
         assert not puppets.made[1].closed.is_set()
         await here.clock.advance(2)
-        assert puppets.made[1].closed.is_set()
+        await gone(puppets.made[1])
 
         reading = Reading(here.run("x", run_id="r-3"))
         await reading.until(TextDelta)
         puppets.made[2].decided.set()
         await reading.whole()
-        await here.tasks.forget(SESSION)
-        await here.tasks.forget(SessionId("never seen"))
-        assert puppets.made[2].closed.is_set()
+        await here.runs.forget(SESSION)
+        await here.runs.forget(SessionId("never seen"))
+        await gone(puppets.made[2])
 
 
 async def test_a_slow_reader_does_not_slow_the_run(tmp_path: Path) -> None:
@@ -252,9 +258,9 @@ async def test_a_slow_reader_does_not_slow_the_run(tmp_path: Path) -> None:
     async with runtime(tmp_path) as here:
         run = here.run("!flood 20000")
         await anext(run)
-        while here.tasks.running_count:
+        while here.runs.running_count:
             await settle(here)
-        assert here.tasks.pool.busy_count() == 0
+        assert here.pool.busy_count() == 0
         rest = [report async for report in run]
         assert text_of(rest) == "".join(f"{number} " for number in range(20_000))
         assert end_of(rest).stop is Stop.END_TURN

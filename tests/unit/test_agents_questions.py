@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from core.agent_settings import ScriptedSettings
 from core.agents.runner import TurnRequest
-from core.api.approvals import AnswerApproval, ApprovalState, GetApproval
-from core.api.errors import AlreadyDecided, StoreError
+from core.api.approvals import AnswerApproval, ApprovalState, EndReason, GetApproval
+from core.api.errors import AlreadyDecided
 from core.api.runs import (
     ActionRequested,
     ActionSettled,
@@ -17,8 +18,8 @@ from core.api.runs import (
     Stop,
     TurnEnded,
 )
-from core.settings import ScriptedSettings
 from tests.support.agent_parts import MAIN, SESSION, Reading, end_of, runtime, text_of
+from tests.support.approval_desk import full_now
 from tests.support.puppets import Puppet, Puppeteer
 from tests.support.runs import ANA, R1, asked_action, phases, read, settle, the_approval
 
@@ -41,7 +42,7 @@ async def test_phases_follow_what_the_agent_does(tmp_path: Path) -> None:
         reports = await reading.whole()
         assert phases(reports) == ["admitting", "model", "approval", "model", "tool:sh: uptime", "model"]
         settled = [report for report in reports if isinstance(report, ActionSettled)]
-        assert settled == [ActionSettled(action_id="act-1", outcome="approved")]
+        assert settled == [ActionSettled(action_id="act-1", outcome="approved", by="ana")]
         assert text_of(reports) == "Ran it."
 
 
@@ -50,16 +51,16 @@ async def test_interrupt_withdraws_what_was_asked(tmp_path: Path) -> None:
     async with runtime(tmp_path) as here:
         reading = Reading(here.run("!write a.txt b"))
         await reading.until(ActionRequested)
-        await here.tasks.interrupt(R1, "enough")
+        await here.runs.interrupt(R1, "enough")
         reports = await reading.whole()
         assert ActionSettled(action_id="act-2", outcome="withdrawn") in reports
         assert end_of(reports).stop is Stop.CANCELLED
         view = await the_approval(here)
-        assert view.state is ApprovalState.WITHDRAWN
+        assert (view.state, view.ended) == (ApprovalState.WITHDRAWN, EndReason.STOPPED)
         assert here.approvals.open_count == 0
         with pytest.raises(AlreadyDecided, match="withdrawn"):
             await here.approvals.answer_approval(AnswerApproval(approval_id=view.id, allow=True), ANA)
-        assert not (tmp_path / "workspaces").exists()
+        assert not await asyncio.to_thread(lambda: list(tmp_path.rglob("a.txt")))
 
 
 async def test_people_may_think_for_longer_than_an_agent(tmp_path: Path) -> None:
@@ -73,7 +74,8 @@ async def test_people_may_think_for_longer_than_an_agent(tmp_path: Path) -> None
         reports = await reading.whole()
         assert ActionSettled(action_id="act-1", outcome="expired") in reports
         assert text_of(reports) == "Not run, as you decided."
-        assert (await the_approval(here)).state is ApprovalState.EXPIRED
+        view = await the_approval(here)
+        assert (view.state, view.ended) == (ApprovalState.EXPIRED, EndReason.TIMEOUT)
 
 
 async def test_an_agent_that_stops_listening_gets_no_late_yes(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ async def test_an_agent_that_stops_listening_gets_no_late_yes(tmp_path: Path) ->
         decided = await here.approvals.answer_approval(AnswerApproval(approval_id=view.id, allow=True), ANA)
         assert decided.delivery == "refused_late"
         await reading.until(ActionSettled)
-        await here.tasks.interrupt(R1, "done")
+        await here.runs.interrupt(R1, "done")
         assert ActionSettled(action_id=view.action_id, outcome="expired") in await reading.whole()
 
 
@@ -103,13 +105,10 @@ async def test_what_cannot_be_asked_is_denied(
         await puppet.decided.wait()
         yield TurnEnded(stop=Stop.END_TURN)
 
-    async def full(*_: object, **__: object) -> None:
-        raise StoreError("disk full", cause="full")
-
     puppets.turn = turn
     async with runtime(tmp_path) as here:
         if is_full:
-            monkeypatch.setattr(here.journal, "commit", full)
+            monkeypatch.setattr(here.journal, "submit", full_now)
         reports = await read(here, "x")
         assert [(item, decision.allow) for item, decision in puppets.made[0].decisions] == [("a-1", False)]
         assert not any(isinstance(report, ActionRequested) for report in reports)
@@ -130,7 +129,8 @@ async def test_an_agent_that_takes_its_question_back_closes_the_approval(tmp_pat
     async with runtime(tmp_path) as here:
         reports = await read(here, "x")
         assert sum(isinstance(report, ActionSettled) for report in reports) == 1
-        assert (await the_approval(here)).state is ApprovalState.WITHDRAWN
+        view = await the_approval(here)
+        assert (view.state, view.ended) == (ApprovalState.WITHDRAWN, EndReason.AGENT)
 
 
 async def test_a_late_yes_does_not_reach_a_run_that_was_told_to_stop(tmp_path: Path, puppets: Puppeteer) -> None:
@@ -145,7 +145,7 @@ async def test_a_late_yes_does_not_reach_a_run_that_was_told_to_stop(tmp_path: P
     async with runtime(tmp_path) as here:
         reading = Reading(here.run("x"))
         await reading.until(ActionRequested)
-        await here.tasks.interrupt(R1, "stop")
+        await here.runs.interrupt(R1, "stop")
         view = await the_approval(here)
         decided = await here.approvals.answer_approval(AnswerApproval(approval_id=view.id, allow=True), ANA)
         assert decided.delivery == "refused_late"
@@ -162,5 +162,5 @@ async def test_a_reader_that_leaves_cancels_the_run(tmp_path: Path) -> None:
         await reading.until(ActionRequested)
         await reading.leave()
         await settle(here)
-        assert (here.tasks.running_count, here.tasks.pool.busy_count(), here.approvals.open_count) == (0, 0, 0)
+        assert (here.runs.running_count, here.pool.busy_count(), here.approvals.open_count) == (0, 0, 0)
         assert (await the_approval(here)).state is ApprovalState.WITHDRAWN

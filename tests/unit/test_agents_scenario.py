@@ -78,7 +78,7 @@ def test_pieces_add_up_to_the_text(text: str) -> None:
     assert "".join(pieces(text)) == text
 
 
-@pytest.mark.parametrize("name", ["assistant", "echo", "fleet"])
+@pytest.mark.parametrize("name", ["assistant", "echo", "flaky", "fleet"])
 def test_built_in_scenarios_are_sound(name: str, tmp_path: Path) -> None:
     """They can be read, and answer any text."""
     scenario = load_scenario(f"builtin:{name}", tmp_path)
@@ -102,7 +102,7 @@ def test_the_fleet_shows_all_that_can_happen(tmp_path: Path) -> None:
         for choice in rule.choices:
             look(choice.steps)
     assert seen >= {"text", "thought", "tool", "plan", "approval", "write", "pause", "silent", "crash", "error"}
-    assert seen >= {"wrong", "usage", "retry", "ask"}
+    assert seen >= {"wrong", "usage", "retry", "ask", "question"}
 
 
 @pytest.mark.parametrize("name", ["builtin:nope", "missing.yaml", "folder", "../../etc/hostname.yaml"])
@@ -141,7 +141,13 @@ def test_a_file_that_is_not_text_or_too_large_is_refused(tmp_path: Path) -> None
         ("!write notes.txt", ["text"]),
         ("!sh uptime", ["approval"]),
         ("!sh", ["text"]),
-        ("!ask why?", ["ask"]),
+        ("!ask why?", ["question"]),
+        ("!run", ["text"]),
+        ("!run echo hello", ["run"]),
+        ("!child", ["text"]),
+        ("!child scout", ["text"]),
+        ("!child scout/mole uptime", ["approval"]),
+        ("!mode careful", ["mode", "text"]),
         ("!slow 3", ["pause", "text"]),
         ("!flood 10", ["flood"]),
         ("!crash", ["text", "crash"]),

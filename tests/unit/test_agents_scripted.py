@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from core.agents.adapters.scripted import ScriptedRunner
 from core.agents.runner import Decision
 from core.api.errors import ConfigError
 from core.api.runs import (
     ActionRequested,
     ActionSettled,
-    Phase,
     PhaseChanged,
     PlanReported,
     RunLogged,
@@ -24,35 +22,9 @@ from core.api.runs import (
     ToolReported,
     ToolStatus,
 )
-from core.settings import ScriptedSettings
-from tests.support.agent_parts import Reading, collected, end_of, runner_context, text_of, turn_request
+from tests.support.agent_parts import Reading, collected, end_of, text_of, turn_request
 from tests.support.clocks import FakeClock
-
-YES = Decision(allow=True, option_id="allow")
-NO = Decision(allow=False, option_id="deny")
-
-
-async def opened(
-    home: Path, *, clock: FakeClock | None = None, scenario: str = "builtin:assistant", pace: float = 0.0, seed: int = 0
-) -> ScriptedRunner:
-    """A runner that is ready."""
-    if not scenario.startswith("builtin:"):
-        (home / "scenario.yaml").write_text(scenario)
-        scenario = "scenario.yaml"
-    settings = ScriptedSettings(scenario=scenario, pace=pace, seed=seed)
-    runner = ScriptedRunner(settings, runner_context(clock or FakeClock(), home))
-    await runner.open()
-    return runner
-
-
-async def answered(runner: ScriptedRunner, text: str, decision: Decision) -> list[RunReport]:
-    """A turn in which every question gets the same answer."""
-    reports: list[RunReport] = []
-    async for report in runner.turn(turn_request(text)):
-        reports.append(report)
-        if isinstance(report, ActionRequested):
-            assert await runner.decide(report.action_id, decision)
-    return reports
+from tests.support.scripted_runner import NO, YES, answered, opened
 
 
 def kinds(reports: list[RunReport]) -> list[str]:
@@ -261,14 +233,10 @@ async def test_a_yes_after_a_cancel_writes_nothing(tmp_path: Path) -> None:
 
 
 async def test_commands_show_each_kind_of_trouble(tmp_path: Path) -> None:
-    """A crash, a question, hostile text, an endless line, a flood, a plan."""
+    """A crash, hostile text, an endless line, a flood, a plan."""
     runner = await opened(tmp_path)
     crash = end_of(await collected(runner, turn_request("!crash")))
     assert (crash.stop, crash.code) == (Stop.DIED, "crashed")
-    asked = await collected(runner, turn_request("!ask Which one?"))
-    assert text_of(asked) == "Which one?"
-    assert PhaseChanged(phase=Phase.CLARIFY) in asked
-    assert end_of(asked).stop is Stop.WAITING_FOR_INPUT
     assert "\x1b]52" in text_of(await collected(runner, turn_request("!escape")))
     assert len(text_of(await collected(runner, turn_request("!long")))) == 70_000
     assert len(await collected(runner, turn_request("!flood 500"))) == 501

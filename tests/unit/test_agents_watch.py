@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.agents.watch import GRACE_S, OPEN_LIMIT_S, Due, Stage, Watched, ending, find_due, verdict
+from core.agents.watch import GRACE_S, Bounds, Due, Stage, Watched, ending, find_due, verdict
 from core.api.runs import Stop, TurnEnded, Usage
 
 
@@ -27,8 +27,9 @@ def watched(stage: Stage = Stage.TURNING, **more: object) -> Watched:
         (watched(active_at=599.0), 600.0, Due.TOTAL),
         (watched(Stage.WAITING), 10_000.0, None),
         (watched(Stage.CLOSING), 10_000.0, None),
-        (watched(Stage.OPENING), OPEN_LIMIT_S - 0.1, None),
-        (watched(Stage.OPENING), OPEN_LIMIT_S, Due.OPEN),
+        (watched(Stage.COMPACTING), 10_000.0, None),
+        (watched(Stage.OPENING), 30.0 - 0.1, None),
+        (watched(Stage.OPENING), 30.0, Due.OPEN),
         (watched(stop_asked_at=50.0), 50.0 + GRACE_S - 0.1, None),
         (watched(stop_asked_at=50.0), 50.0 + GRACE_S, Due.GRACE),
         (watched(stop_asked_at=599.0), 601.0, None),
@@ -36,13 +37,13 @@ def watched(stage: Stage = Stage.TURNING, **more: object) -> Watched:
 )
 def test_the_deadline_that_is_over(run: Watched, now: float, due: Due | None) -> None:
     """Silence counts while the model works, five times as long while a tool runs, not at all while people think."""
-    assert find_due(run, now, stall_s=120.0, total_s=600.0) is due
+    assert find_due(run, now, Bounds(30.0, 120.0, 600.0)) is due
 
 
 def test_a_tool_gets_five_times_the_stall_limit() -> None:
     """Tools are allowed to be quiet, but not for ever."""
-    assert find_due(watched(has_tool=True), 50.0, stall_s=10.0, total_s=600.0) is Due.STALL
-    assert find_due(watched(has_tool=True), 49.0, stall_s=10.0, total_s=600.0) is None
+    assert find_due(watched(has_tool=True), 50.0, Bounds(30.0, 10.0, 600.0)) is Due.STALL
+    assert find_due(watched(has_tool=True), 49.0, Bounds(30.0, 10.0, 600.0)) is None
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_a_tool_gets_five_times_the_stall_limit() -> None:
 )
 def test_a_timeout_says_which_limit_it_was(due: Due, code: str, number: str) -> None:
     """A stable code for programs, the number of seconds for people."""
-    end = verdict(due, stall_s=10.0, total_s=600.0, has_tool=True)
+    end = verdict(due, Bounds(30.0, 10.0, 600.0), has_tool=True)
     assert (end.stop, end.code) == (Stop.TIMEOUT, code)
     assert number in end.error
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from core.agents.workspaces import TEXT_LIMIT, carry_out, folder, propose
-from core.api.base import AgentName, SessionId
+from core.agents import workspaces
+from core.agents.workspaces import TEXT_LIMIT, carry_out, propose
 from core.api.errors import Refused
 
 
@@ -18,7 +18,7 @@ def test_a_change_is_shown_and_then_written(tmp_path: Path) -> None:
     carry_out(workspace, edit)
     assert (workspace / "notes" / "a.txt").read_text() == "one\ntwo\n"
     second = propose(workspace, "notes/a.txt", "one\n2")
-    assert second.diff.splitlines()[-3:] == [" one", "-two", "+2"]
+    assert second.diff.splitlines()[-4:] == [" one", "-two", "+2", "\\ No newline at end of file"]
     modes = [path.stat().st_mode & 0o777 for path in (workspace, workspace / "notes", workspace / "notes" / "a.txt")]
     assert modes == [0o700, 0o700, 0o600]
 
@@ -61,10 +61,35 @@ def test_what_is_no_file_or_too_large_is_refused(tmp_path: Path) -> None:
             propose(tmp_path, name, text)
 
 
-def test_every_session_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    """Whatever letters its id has, it is one folder below the agent's, and readable."""
-    ids = ["local:dm:ana", "local:dm/ana", "local:dm:Ana", "..", "a/../../b", "x" * 500, "\u202e"]
-    found = {folder(tmp_path, AgentName("main"), SessionId(item)) for item in ids}
-    assert len(found) == len(ids)
-    assert all(path.parent == tmp_path / "workspaces" / "main" and len(path.name) < 100 for path in found)
-    assert folder(tmp_path, AgentName("main"), SessionId("local:dm:ana")).name.startswith("local-dm-ana-")
+def test_a_change_that_is_hard_to_compare_is_shown_soon(tmp_path: Path) -> None:
+    """A model can make two texts for which the shortest difference takes minutes; all of the new one is shown."""
+    letters = [chr(0x100 + number) for number in range(101)]
+    (tmp_path / "a.txt").write_text("\n".join(letters * 300))
+    edit = propose(tmp_path, "a.txt", "\n".join(letters[::-1] * 300))
+    assert edit.diff.count("\n+") > 30_000
+
+
+@pytest.mark.parametrize("is_write", [True, False])
+def test_a_link_that_appears_after_the_check_is_not_followed(
+    is_write: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that runs in the same folder puts it in place of a folder, between looking and opening."""
+    workspace, outside = tmp_path / "w", tmp_path / "outside"
+    (workspace / "docs").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "key.txt").write_text("secret")
+    (workspace / "docs" / "key.txt").write_text("secret")
+    edit = propose(workspace, "docs/key.txt", "mine")
+    name = "make_private" if is_write else "_inside"
+    before = getattr(workspaces, name)
+
+    def then_swapped(*given: object) -> object:
+        found = before(*given)
+        (workspace / "docs").rename(workspace / "old")
+        (workspace / "docs").symlink_to(outside)
+        return found
+
+    monkeypatch.setattr(workspaces, name, then_swapped)
+    with pytest.raises(Refused):
+        carry_out(workspace, edit) if is_write else workspaces.read(workspace, "docs/key.txt")
+    assert (outside / "key.txt").read_text() == "secret"

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from core.agent_settings import OpenaiSettings, ScriptedSettings
 from core.api.errors import ConfigError
 from core.api.sessions import Mode
 from core.config import Config, check, load
-from core.settings import OpenaiSettings, ScriptedSettings, Settings
+from core.settings import Settings
 
 OPENAI = "agents:\n  main:\n    runner: openai\n    base_url: {url}\n    model: m\n"
 
@@ -138,7 +139,7 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("http:\n  host: 1\n", "http.host", "cannot be 1", "text"),
     ("http:\n  body_timeout_s: .inf\n", "http.body_timeout_s", 'cannot be ".inf"', "a number over 0 and at most 600"),
     ("http:\n  body_timeout_s: 1e999\n", "http.body_timeout_s", "cannot be", "a number over 0"),
-    ("sessions:\n  mode: stear\n", "sessions.mode", 'cannot be "stear"', "one of queue, interrupt, steer"),
+    ("sessions:\n  mode: stear\n", "sessions.mode", 'cannot be "stear"', "one of queue, followup, steer, "),
     ("console:\n  theme: pink\n", "console.theme", 'cannot be "pink"', "one of auto, dark"),
     ("agents:\n  main: {runner: opnai}\n", "agents.main.runner", 'cannot be "opnai"', "did you mean openai?"),
     ("agents:\n  main: {seed: 1}\n", "agents.main.runner", "is missing", "one of scripted, openai"),

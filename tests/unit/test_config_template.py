@@ -5,12 +5,14 @@ from pathlib import Path
 
 import msgspec
 
+from core.agent_settings import OpenaiSettings, ScriptedSettings
 from core.config import load, reference_markdown, template
 from core.config.shape import doc_of, leaves
-from core.settings import OpenaiSettings, ScriptedSettings, Settings, WebhookSettings
+from core.settings import Settings, WebhookSettings
 
-OFF = re.compile(r"^( *)#(?=\S|  \S)", re.MULTILINE)
-EXAMPLE = re.compile(r"^  #(?=     *\S)", re.MULTILINE)
+OFF = re.compile(r"^( *)#(?=(?:  )*\S)", re.MULTILINE)
+# Examples are set in by an odd number of spaces, what is merely off by an even one.
+EXAMPLE = re.compile(r"^  #(?=     (?:  )*\S)", re.MULTILINE)
 
 
 def loaded(home: Path, text: str) -> Settings:

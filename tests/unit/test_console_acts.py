@@ -79,7 +79,7 @@ async def test_an_interrupt_names_what_is_lost_and_the_run_that_was_seen():
     hermes = busy()
     async with desk(hermes) as seen:
         await seen.press("2", "X")
-        assert "2 queued messages stay" in seen.text
+        assert "2 queued messages kept" in seen.text
         await seen.press("right", "enter")
         assert [command.run_id for command in hermes.commands if isinstance(command, sessions.InterruptSession)] == [
             "run-77"
@@ -118,7 +118,7 @@ async def test_a_decision_made_elsewhere_ends_the_open_dialog():
     async with desk(hermes) as seen:
         await seen.press("3", "A")
         view = hermes.approvals["a91"]
-        decided = msgspec.structs.replace(view, version=2, state=ApprovalState.APPROVED, decided=NOW, decided_by="raj")
+        decided = msgspec.structs.replace(view, version=9, state=ApprovalState.APPROVED, decided=NOW, decided_by="raj")
         hermes.emit(ApprovalDecided(approval=decided))
         await seen.settle()
         assert "approved by raj" in seen.text

@@ -41,7 +41,7 @@ async def test_a_filter_works_while_it_is_typed_and_says_when_nothing_matches():
     """Never a blank table; esc brings all back."""
     async with desk(busy()) as seen:
         await seen.press("2", "slash", "z", "z", "z")
-        assert "0 of 9 match /zzz" in seen.text
+        assert "0 of 10 match /zzz" in seen.text
         await seen.press("escape")
         assert WAITING in seen.text
 
@@ -50,7 +50,8 @@ async def test_a_paused_view_counts_what_waits_and_shows_it_later():
     """Data go on, the view stands still."""
     hermes = busy()
     async with desk(hermes) as seen:
-        await seen.press("2", "p")
+        await seen.press("2")
+        await seen.press("p")
         hermes.emit(sessions.SessionOpened(session=session("aaa:dm:new", state=SessionState.RUNNING, run=run())))
         await seen.settle()
         assert "paused, 2 changes wait" in seen.text

@@ -6,10 +6,11 @@ import subprocess
 import msgspec
 import pytest
 
+from console.approval_receipts import decided
 from console.command_line import complete, find_session, parse_command
 from console.mirror import Mirror
 from console.needs import needs
-from console.receipts import decided, interrupted, sent
+from console.receipts import interrupted, sent
 from console.screens.base import OrderGate
 from console.screens.empty import curl_lines
 from console.session_facts import all_facts, disagreement
@@ -17,14 +18,34 @@ from console.session_filter import parse_filter, span_s
 from console.session_index import STATES, Selection
 from console.session_words import doing, is_quiet
 from console.vitals import Rates, Samples, Vitals
-from core.api.approvals import ApprovalList
-from core.api.base import SYSTEM, DeliveryId, MessageId, PlatformName, Record, RunId, Seq, SessionId
+from core.api.approvals import ApprovalList, Surface
+from core.api.base import (
+    SYSTEM,
+    DeliveryId,
+    MessageId,
+    PlatformName,
+    Record,
+    RunId,
+    Seq,
+    SessionId,
+)
 from core.api.deliveries import DeliveryList, DeliveryState
 from core.api.mail import MailDied
 from core.api.mailboxes import MailboxList
 from core.api.platforms import PlatformList, PlatformState
-from core.api.runs import Phase, RunRetry, Stop
-from core.api.sessions import InterruptReceipt, Mode, SendReceipt, SessionPage, SessionState, SessionView
+from core.api.runs import (
+    Phase,
+    RunRetry,
+    Stop,
+)
+from core.api.sessions import (
+    InterruptReceipt,
+    Mode,
+    SendReceipt,
+    SessionPage,
+    SessionState,
+    SessionView,
+)
 from tests.support.fake_mail import dead_mail, mailbox, total_of
 from tests.support.views import NOW, ago, approval, delivery, health, outcome, platform, run, session
 
@@ -234,7 +255,16 @@ def test_what_waits_for_a_human_says_what_hangs_on_it():
     down = platform("x", state=PlatformState.DOWN, last_error="403", since=ago(5))
     mirror.load_platforms(PlatformList(platforms=(down,), seq=Seq(0)))
     lines = [(need.kind, need.text) for need in needs(mirror, NOW.mono)]
-    assert lines == [("down", "403"), ("approve", "delete report.txt  7 behind  expires in 1m00s")]
+    assert lines == [("down", "403"), ("unseen", "no surface shows it: delete report.txt  7 behind  expires in 1m00s")]
+
+
+def test_an_approval_that_a_surface_shows_or_that_has_just_come_is_not_called_unseen():
+    """A surface needs a moment to say that it shows it."""
+    shown = approval("a1", surfaces=(Surface(name="console:ana", delivered=ago(20)),))
+    fresh = approval("a2", asked=ago(2))
+    mirror = mirror_of()
+    mirror.load_approvals(ApprovalList(approvals=(shown, fresh), seq=Seq(0)))
+    assert [need.kind for need in needs(mirror, NOW.mono)] == ["approve", "approve"]
 
 
 def test_a_dead_answer_is_one_line_and_not_also_a_dead_letter_of_its_outbox():
@@ -283,6 +313,18 @@ def test_every_field_of_a_session_and_a_run_is_in_the_state_tab():
     facts = all_facts(view, age, use_ascii=True)
     assert len(facts) >= len(msgspec.structs.fields(view)) + len(msgspec.structs.fields(view.run)) - 6
     assert ("retry", "try 3 in 8s: overloaded", "needs") in facts
+
+
+def test_archived_sessions_are_hidden_unless_they_are_asked_for():
+    """By the key that shows idle ones, or by the word."""
+    old = session("old", is_archived=True, state=SessionState.FAILED, last_outcome=outcome(stop=Stop.ERROR))
+    fleet = (*FLEET, old)
+    assert listed("", *fleet, hides_idle=True) == ["cy", "bo"]
+    assert listed("state:idle,failed", *fleet, hides_idle=True) == ["ana", "cy"]
+    assert listed("archived", *fleet, hides_idle=True) == ["old"]
+    assert listed("", *fleet) == ["ana", "cy", "old", "bo"]
+    assert listed("-archived state:failed", *fleet) == ["cy"]
+    assert needs(mirror_of(old), NOW.mono) == []
 
 
 def test_books_that_disagree_are_said_to_disagree():

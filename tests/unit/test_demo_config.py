@@ -1,11 +1,19 @@
 """The demo's configuration: valid, offline, and big enough to show something."""
 
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+import pytest
+
+from core.agent_settings import ScriptedSettings
+from core.agents.adapters.scripted import load_scenario
+from core.agents.risk import warnings_for
+from core.agents.scenario import ApprovalPart, Step, options_of
+from core.api.runs import ActionRequested, ToolKind
 from core.config import FILE_NAME, load
 from core.gateway.adapters.simulated import read_scenario
-from core.settings import ApiServerSettings, LoopbackSettings, ScriptedSettings, Settings, SimulatedSettings
+from core.settings import ApiServerSettings, LoopbackSettings, Settings, SimulatedSettings
 
 
 def settings(home: Path) -> Settings:
@@ -47,3 +55,64 @@ def test_the_demo_shows_what_goes_wrong(tmp_path: Path) -> None:
     assert out.outage_every_s > 5 * out.outage_s
     assert any(item.blocked_ratio for item in simulated)
     assert any(item.gone_ratio for item in simulated)
+
+
+def steps_of(settings: Settings, entry: str, *, part: int | None = None) -> tuple[Step, ...]:
+    """What the agent of a timetable's entry does about its text, or about one of its parts."""
+    wanted = settings.timetable[entry]
+    agent = settings.agents[wanted.agent or settings.default_agent]
+    assert isinstance(agent, ScriptedSettings)
+    text = wanted.text if part is None else wanted.parts[part]
+    return tuple(load_scenario(agent.scenario, Path("/")).steps_for(text, lambda: 0.0))
+
+
+def asked_by(steps: tuple[Step, ...]) -> Iterator[ApprovalPart]:
+    """The approvals among the steps."""
+    yield from (step.approval for step in steps if step.approval is not None)
+
+
+def test_the_demo_asks_every_kind_of_thing(tmp_path: Path) -> None:
+    """A command with a warning, a diff, words, and a child's child: each begun by the clock within a minute."""
+    found = settings(tmp_path)
+    (command,) = asked_by(steps_of(found, "certificates", part=0))
+    action = ActionRequested(
+        action_id="1",
+        title=command.title,
+        detail=command.detail,
+        kind=command.kind,
+        options=options_of(command),
+        tool="exec",
+        target=command.detail,
+    )
+    assert warnings_for(action, pid=1)
+    (edit,) = asked_by(steps_of(found, "limits"))
+    assert edit.kind is ToolKind.EDIT
+    assert edit.diff.count("\n+") > edit.diff.count("\n-") > 0
+    assert any(step.question for step in steps_of(found, "window"))
+    (child,) = asked_by(steps_of(found, "dependencies"))
+    assert len(child.chain) > 1
+    assert all(entry.first_s <= 60 for entry in found.timetable.values())
+
+
+def test_two_of_the_demo_ask_for_the_very_same(tmp_path: Path) -> None:
+    """Both parts of one task ask word for word the same, in one folder: twins in the inbox."""
+    found = settings(tmp_path)
+    first, second = (list(asked_by(steps_of(found, "certificates", part=part))) for part in (0, 1))
+    assert first == second != []
+    assert found.agents[found.timetable["certificates"].agent or ""].workspace
+
+
+@pytest.mark.parametrize("name", ["main", "ops", "dev"])
+def test_nothing_of_the_demo_waits_for_ever(tmp_path: Path, name: str) -> None:
+    """Each agent that asks lets its questions expire within two minutes, so its slots never fill for good."""
+    agent = settings(tmp_path).agents[name]
+    assert agent.action_limit_s is not None
+    assert agent.action_limit_s <= 120
+
+
+def test_the_demo_has_agents_that_are_held_back(tmp_path: Path) -> None:
+    """One whose endpoint has bad minutes and is tried again soon, and one that is not at work."""
+    found = settings(tmp_path)
+    flaky = found.agents["translator"]
+    assert (flaky.failure_limit, flaky.recovery_s) <= (3, 30.0)
+    assert not found.agents["intern"].enabled

@@ -101,3 +101,30 @@ async def test_attempts_of_an_older_version_count_on() -> None:
         run.answer("done")
         await built.until(RunEnded, 3)
         assert await _texts(built) == ["before", "before", "done"]
+
+
+async def test_a_letter_of_version_0_2_is_read_as_it_was() -> None:
+    """It names no task, no model, no time to collect and no other place for its answer."""
+    store = await _old_store()
+    old = {
+        "message": {
+            "type": "MessageView", "id": "m1", "session_id": SESSION, "received": [1_700_000_000.0, 5.0],
+            "voice": "user", "sender": "Bo", "text": "from before", "state": "queued", "mode": "steer",
+            "effective_mode": "steer", "mode_reason": "", "attempt": 0, "run_id": None,
+        },
+        "sender_id": "bo",
+        "reply_to": "n1",
+    }  # fmt: skip
+    async with gateway(store, boot=2) as built:
+        with built.lanes.mail() as mail:
+            mail.post(MAILBOX, old, sender="bo", order_key=SESSION)
+            await mail.commit((), ())
+    async with gateway(store, boot=3) as built:
+        assert (await built.restart.recover()).queued == 1
+        (waiting,) = built.lanes.lane(SESSION).waiting.values()
+        assert (waiting.reply_to, waiting.deliver, waiting.message.model) == ("n1", None, "")
+        await built.restart.resume()
+        run = await built.agents.begun(1)
+        assert [message.text for message in run.messages] == ["from before"]
+        run.answer("done")
+        await built.until(RunEnded, 2)

@@ -217,7 +217,7 @@ async def test_a_message_that_cannot_be_steered_waits_and_says_why() -> None:
         await built.sessions.receive(inbound("two", mode=Mode.STEER))
         detail = await built.inspection.get_session(GetSession(session_id=SESSION))
         waiting = detail.messages[1]
-        assert (waiting.mode, waiting.effective_mode) == (Mode.STEER, Mode.QUEUE)
+        assert (waiting.mode, waiting.effective_mode) == (Mode.STEER, Mode.FOLLOWUP)
         assert waiting.mode_reason
         run.answer("first")
         (await built.agents.begun(2)).answer("second")

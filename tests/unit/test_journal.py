@@ -13,7 +13,7 @@ from core.api.system import ShutdownStarted, UnknownEvent
 from core.journal import Journal, Subscription
 from core.store.base import Batch, Entry, Put, Row, Store
 from tests.support.clocks import FakeClock
-from tests.support.journals import said, taken, tell, text_of
+from tests.support.journals import said, taken, tell, text_of, until_idle
 from tests.support.stores import URLS, opened
 
 ANA = Actor(ActorKind.OPERATOR, "ana")
@@ -64,6 +64,22 @@ async def test_a_commit_that_conflicts_is_not_told(journal: Journal) -> None:
     await tell(journal, "then")
     assert await taken(subscription, 1) == ["then"]
     assert [text_of(record) for record in await journal.read()] == ["then"]
+
+
+async def test_who_stored_a_fact_knows_it_before_any_reader_hears_of_it(journal: Journal) -> None:
+    """A reader that looks at once finds in memory what it was told."""
+    subscription = journal.subscribe(after=Seq(0))
+    known: list[str] = []
+
+    async def read() -> None:
+        known.extend(await taken(subscription, 1))
+
+    reading = asyncio.ensure_future(read())
+    await until_idle()
+    stored = journal.submit([Put("k", b"v")], [("s", said("a"))])
+    stored.add_done_callback(lambda _: known.append("stored"))
+    await reading
+    assert known == ["stored", "a"]
 
 
 async def test_a_cancelled_caller_does_not_silence_its_records(journal: Journal, store: Store) -> None:

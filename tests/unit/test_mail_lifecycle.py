@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.api.base import SYSTEM, Actor, ActorKind
+from core.api.base import SYSTEM, Actor, ActorKind, Record
 from core.api.errors import ConflictError, InvalidInput, NotFound, StoreError
 from core.api.mailboxes import (
     MailboxChanged,
@@ -82,6 +82,23 @@ async def test_of_two_who_create_one_mailbox_one_is_refused() -> None:
         assert stage.boxes.get("box") in ends
         with pytest.raises(ConflictError):
             await create("box", POLICY, actor=ANA)
+
+
+async def test_who_asks_between_the_store_and_the_word_of_it_lets_the_loop_turn() -> None:
+    """That a mailbox is stored is known a moment before the mailbox is: nobody waits for that without giving way."""
+    async with on_stage() as stage:
+        asked: list[Coroutine[Any, Any, Any]] = []
+
+        def ask(record: Record) -> None:
+            if isinstance(record.event, MailboxCreated):
+                asked.append(stage.boxes.ensure("box", POLICY))
+                asked[0].send(None)
+
+        stage.journal.on_record(ask)
+        box = await stage.boxes.create("box", POLICY, actor=ANA)
+        with pytest.raises(StopIteration) as found:
+            asked[0].send(None)
+        assert found.value.value is box
 
 
 async def test_a_mailbox_with_mail_is_not_deleted() -> None:

@@ -151,7 +151,7 @@ async def test_a_note_is_sent_with_enter_and_the_preview_follows() -> None:
         await pilot.press(*"hi")
         await pilot.pause()
         assert "note queue 2" in screen_text(pilot.app)
-        await pilot.press("shift+tab", "right")
+        await pilot.press("shift+tab", "down", "down")
         await pilot.pause()
         assert "note steer 2" in screen_text(pilot.app)
         await pilot.press("ctrl+s")

@@ -3,14 +3,58 @@
 import importlib
 from typing import Any, Protocol
 
+from core.agents.enforcements import CHILD, OWN_TOOLS, REMOTE
 from core.agents.runner import Capabilities, Runner, RunnerContext
 from core.api.base import AgentName
 from core.api.errors import InvalidInput
+from core.api.policies import Runtime
 
 CAPABILITIES = {
-    "scripted": Capabilities(approvals=True, cancel=True, steer=True, isolation="in-process (enforced by the console)"),
+    "scripted": Capabilities(
+        approvals=True,
+        cancel=True,
+        steer=True,
+        summarizes=True,
+        runtimes=(Runtime.INPROC, Runtime.PROCESS, Runtime.BWRAP),
+        isolation="in-process (enforced by the console)",
+        enforcement=OWN_TOOLS,
+    ),
     "openai": Capabilities(
-        approvals=False, cancel=True, steer=False, isolation="remote (unknown), never asks for approval"
+        approvals=True,
+        cancel=True,
+        steer=False,
+        summarizes=True,
+        # Its own first: the loop runs here; host decides whether its tool processes run under bwrap.
+        runtimes=(Runtime.INPROC, Runtime.BWRAP, Runtime.PROCESS),
+        isolation="tools run by the core (enforced); server-side tools of the endpoint are not seen",
+        enforcement=OWN_TOOLS,
+    ),
+    "acp": Capabilities(
+        approvals=True,
+        cancel=True,
+        steer=False,
+        resume=True,
+        runtimes=(Runtime.PROCESS, Runtime.BWRAP),
+        isolation="process (the agent decides what it asks)",
+        enforcement=CHILD,
+    ),
+    "hermes_runs": Capabilities(
+        approvals=True,
+        cancel=True,
+        steer=False,
+        action_deadline_s=60.0,
+        isolation="remote (unknown), asks for what it finds dangerous",
+        enforcement=REMOTE,
+    ),
+    "claude_cli": Capabilities(
+        approvals=True,
+        cancel=True,
+        steer=False,
+        resume=True,
+        is_experimental=True,
+        runtimes=(Runtime.PROCESS, Runtime.BWRAP),
+        isolation="process (the agent decides what it asks)",
+        enforcement=CHILD,
     ),
 }
 """What each adapter can do, known without loading it."""

@@ -1,35 +1,26 @@
-"""Any OpenAI-compatible chat endpoint: one streamed completion for each turn, without tools."""
+"""Any OpenAI-compatible chat endpoint. The tools that it may use are the core's own, and each call is asked for."""
 
 import asyncio
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from email.utils import parsedate_to_datetime
-from functools import cache
 
 import httpx
 import msgspec
 
+from core.agent_settings import OpenaiSettings
 from core.agents.adapters import CAPABILITIES
-from core.agents.chat import Answer, ChatError, refusal_of, request_body
+from core.agents.chat import ChatError, messages_of
+from core.agents.chat_answer import Answer
+from core.agents.chat_calls import ChatClient, where_of
+from core.agents.chat_rounds import Message, Rounds
 from core.agents.runner import Decision, Runner, RunnerContext, TurnRequest
-from core.agents.sse import EVENT_LIMIT_BYTES, SseParser, SseTooLargeError
-from core.api.base import AgentName, Mark
-from core.api.errors import Unavailable
-from core.api.runs import Phase, PhaseChanged, RunReport, RunRetry, Stop, ToolReported, TurnEnded
-from core.backoff import delay_s
+from core.agents.tools import Tools
+from core.agents.turn_waits import TurnWaits
+from core.api.base import AgentName
+from core.api.errors import DeadlineExceeded, Refused, Unavailable
+from core.api.runs import RunReport, Stop, TurnEnded
 from core.secrets import Secret
-from core.settings import OpenaiSettings
-from core.waits import CutShort, Waits
-
-TRIES = 3
-_RETRY_BASE_S = 1.0
-_RETRY_CAP_S = 20.0
-_WAIT_LIMIT_S = 60.0
-_ERROR_BODY_BYTES = 65_536
-_OK = 200
-_BAD_REQUEST = frozenset({400, 422})
-_DONE = "[DONE]"
+from core.waits import CutShort
 
 
 class OpenaiRunner:
@@ -41,51 +32,58 @@ class OpenaiRunner:
     def __init__(self, settings: OpenaiSettings, context: RunnerContext) -> None:
         self._settings = settings
         self._context = context
-        self._key: Secret | None = None
-        self._client: httpx.AsyncClient | None = None
-        self._waits = Waits()
-        self._is_turning = False
-        self._is_cancelled = False
+        self._client: ChatClient | None = None
+        self._waits = TurnWaits()
+        self._rounds: Rounds | None = None
+        self._action_count = 0
+        self._is_busy = False
         self._is_closed = False
-        self._with_usage = True
+
+    @property
+    def is_alive(self) -> bool:
+        """Until it is closed: every request connects anew."""
+        return not self._is_closed
 
     async def open(self) -> None:
         """Read the key and make a client; nothing is sent. Raises ConfigError when the key cannot be had."""
+        key: Secret | None = None
         if self._settings.key is not None:
-            self._key = await asyncio.to_thread(self._context.secret, self._settings.key)
-        self._client = await asyncio.to_thread(self._made_client)
+            key = await asyncio.to_thread(self._context.secret, self._settings.key)
+        self._client = await asyncio.to_thread(self._made_client, key)
 
     async def turn(self, request: TurnRequest) -> AsyncIterator[RunReport]:
-        """Ask, and report what comes until it ends."""
-        if self._is_closed or self._client is None or self._is_turning:
-            code = "closed" if self._is_closed else "not_open" if self._client is None else "busy"
+        """Ask, carry out what is allowed, ask again, and report what comes until it ends."""
+        client = self._client
+        if self._is_closed or client is None or self._is_busy:
+            code = "closed" if self._is_closed else "not_open" if client is None else "busy"
             yield TurnEnded(stop=Stop.ERROR, error=f"this runner is {code.replace('_', ' ')}", code=code)
             return
-        self._is_turning, self._is_cancelled = True, False
-        answer = Answer()
+        self._is_busy = True
+        self._waits.mend()
+        rounds = self._rounds = self._made_rounds(client, request)
         try:
-            async with aclosing(self._answered(self._client, request, answer)) as reports:
+            async with aclosing(rounds.reports(messages_of(self._settings.system_prompt, request))) as reports:
                 async for report in reports:
                     yield report
-            end = TurnEnded(stop=answer.stop())
+            end = TurnEnded(stop=rounds.stop)
         except Exception as error:
             # A connection that is dropped under a read fails in many ways.
-            if self._is_cancelled:
+            if self._waits.is_cut:
                 end = TurnEnded(stop=Stop.CANCELLED)
             elif isinstance(error, ChatError):
-                end = TurnEnded(stop=Stop.ERROR, error=self._without_key(error.message), code=error.code)
+                end = TurnEnded(stop=Stop.ERROR, error=client.without_key(error.message), code=error.code)
             else:
                 raise
         finally:
-            self._is_turning = False
-        for call in answer.calls():
-            yield ToolReported(call=call)
-        yield msgspec.structs.replace(end, usage=answer.usage)
+            self._rounds = None
+            self._is_busy = False
+        for report in rounds.leftovers():
+            yield report
+        yield msgspec.structs.replace(end, usage=rounds.usage)
 
     async def decide(self, action_id: str, decision: Decision) -> bool:
-        """False: it never asks."""
-        del action_id, decision
-        return False
+        """Pass a decision on. False when it is not waited for."""
+        return self._rounds is not None and self._rounds.decide(action_id, decision)
 
     async def steer(self, text: str) -> bool:
         """False: a completion that goes on takes nothing in."""
@@ -93,10 +91,33 @@ class OpenaiRunner:
         return False
 
     async def cancel(self, reason: str) -> None:
-        """Drop the connection of the turn, if there is one."""
+        """Drop the connection of the turn, end its tool, and let its question go."""
         del reason
-        self._is_cancelled = True
         self._waits.cut()
+
+    async def summarize(self, text: str, *, model: str) -> str:
+        """A summary by the model that is named, else the profile's fast one, else its own; "" when it refuses.
+
+        Raises Unavailable, DeadlineExceeded, and Refused while a turn goes on.
+        """
+        client, limit_s = self._client, self._settings.compaction.timeout_s
+        if client is None or self._is_closed:
+            raise Unavailable("this runner is not open", fix="open it first")
+        if self._is_busy:
+            raise Refused("a turn goes on", rule="busy")
+        self._is_busy = True
+        self._waits.mend()
+        try:
+            async with asyncio.timeout(limit_s):
+                return await client.summary(text, model=model)
+        except TimeoutError:
+            raise DeadlineExceeded("no summary in time", what="summary", limit_s=limit_s) from None
+        except CutShort:
+            raise Unavailable("the summary was cancelled") from None
+        except ChatError as error:
+            raise Unavailable(client.without_key(error.message), reason=error.code) from None
+        finally:
+            self._is_busy = False
 
     async def close(self) -> None:
         """Drop all connections."""
@@ -107,183 +128,40 @@ class OpenaiRunner:
             await client.aclose()
 
     def describe(self) -> Mapping[str, str]:
-        """Model and address."""
-        return {"model": self._settings.model, "url": str(httpx.URL(self._settings.base_url).copy_with(userinfo=b""))}
+        """Model, address and the tools that it may ask for."""
+        facts = {"model": self._settings.model, "url": where_of(self._settings)}
+        return facts | ({"tools": ", ".join(self._settings.tools)} if self._settings.tools else {})
 
-    def _made_client(self) -> httpx.AsyncClient:
-        settings = self._settings
-        headers = {"accept": "text/event-stream, application/json", "user-agent": "hermes-console"}
-        if self._key is not None:
-            headers["authorization"] = f"Bearer {self._key.reveal()}"
-        limits = httpx.Timeout(settings.stall_limit_s, connect=settings.connect_timeout_s)
-        # Proxies of the environment would be handed prompts and key.
-        return httpx.AsyncClient(headers=headers, timeout=limits, verify=_tls(), trust_env=False)
+    def _made_client(self, key: Secret | None) -> ChatClient:
+        context = self._context
+        return ChatClient(self._settings, key, waits=self._waits, clock=context.clock, random=context.random)
 
-    async def _answered(
-        self, client: httpx.AsyncClient, request: TurnRequest, answer: Answer
-    ) -> AsyncGenerator[RunReport, None]:
-        failures = 0
-        while True:
-            try:
-                async with aclosing(self._once(client, request, answer)) as reports:
-                    async for report in reports:
-                        yield report
-            except ChatError as error:
-                failures += 1
-                wait_s = self._wait_s(error, failures)
-                if wait_s is None:
-                    raise
-                yield self._retrying(error, failures, wait_s)
-                await self._wait(wait_s)
-                yield PhaseChanged(phase=Phase.MODEL)
-            else:
-                return
+    def _made_rounds(self, client: ChatClient, request: TurnRequest) -> Rounds:
+        context, settings = self._context, self._settings
+        tools = Tools(
+            context.tools,
+            workspace=context.workspace,
+            policy=request.policy,
+            names=settings.tools,
+            limit_s=settings.tool_limit_s,
+        )
 
-    def _wait_s(self, error: ChatError, failures: int) -> float | None:
-        """How long to wait before the next try; None when there is none."""
-        if not error.may_retry or failures >= TRIES:
-            return None
-        if error.retry_after_s is not None:
-            return error.retry_after_s if error.retry_after_s <= _WAIT_LIMIT_S else None
-        return delay_s(failures, base_s=_RETRY_BASE_S, cap_s=_RETRY_CAP_S, random=self._context.random)
+        def ask(messages: Sequence[Message], answer: Answer) -> AsyncGenerator[RunReport, None]:
+            return client.answered(messages, answer, model=request.model, tools=tools.schemas())
 
-    def _retrying(self, error: ChatError, failures: int, wait_s: float) -> PhaseChanged:
-        clock = self._context.clock
-        next_at = Mark(clock.now() + wait_s, clock.monotonic() + wait_s)
-        retry = RunRetry(next_at=next_at, count=failures, reason=self._without_key(error.message))
-        return PhaseChanged(phase=Phase.RETRY_BACKOFF, retry=retry)
+        return Rounds(
+            ask=ask,
+            tools=tools,
+            waits=self._waits,
+            new_id=self._new_id,
+            cwd=str(context.workspace),
+            max_rounds=settings.max_rounds,
+        )
 
-    async def _wait(self, wait_s: float) -> None:
-        self._check()
-        if wait_s > 0:
-            await self._waits.wait(self._context.clock.sleep(wait_s))
-
-    def _check(self) -> None:
-        if self._is_cancelled:
-            raise CutShort
-
-    async def _once(
-        self, client: httpx.AsyncClient, request: TurnRequest, answer: Answer
-    ) -> AsyncGenerator[RunReport, None]:
-        """One request. Failures before anything was reported may be tried again, later ones not."""
-        response = await self._asked(client, request)
-        try:
-            if "json" in response.headers.get("content-type", ""):
-                body = await self._body(response, EVENT_LIMIT_BYTES)
-                for report in answer.take(body):
-                    yield report
-                return
-            async with aclosing(self._events(response)) as events:
-                async for data in events:
-                    for report in answer.take(data):
-                        yield report
-        except ChatError as error:
-            error.may_retry = error.may_retry and not answer.has_begun
-            raise
-        finally:
-            await response.aclose()
-
-    async def _asked(self, client: httpx.AsyncClient, request: TurnRequest) -> httpx.Response:
-        """The response to the request, its head read. Raises ChatError."""
-        response = await self._sent(client, request, with_usage=self._with_usage)
-        if response.status_code in _BAD_REQUEST and self._with_usage:
-            # Some servers refuse the wish for token counts; only a better answer without it proves that.
-            first = await self._refusal(response)
-            response = await self._sent(client, request, with_usage=False)
-            if response.status_code in _BAD_REQUEST:
-                await response.aclose()
-                raise first
-            self._with_usage = response.status_code != _OK
-        if response.status_code != _OK:
-            raise await self._refusal(response)
-        return response
-
-    async def _sent(self, client: httpx.AsyncClient, request: TurnRequest, *, with_usage: bool) -> httpx.Response:
-        self._check()
-        body = msgspec.json.encode(request_body(self._settings, request, with_usage=with_usage))
-        url = self._settings.base_url.rstrip("/") + "/chat/completions"
-        post = client.build_request("POST", url, content=body, headers={"content-type": "application/json"})
-        try:
-            return await self._waits.wait(client.send(post, stream=True))
-        except httpx.HTTPError as error:
-            raise self._failure(error, has_answer=False) from None
-
-    async def _refusal(self, response: httpx.Response) -> ChatError:
-        try:
-            body = await self._body(response, _ERROR_BODY_BYTES)
-        except ChatError:
-            body = ""
-        finally:
-            await response.aclose()
-        return refusal_of(response.status_code, body, self._retry_after_s(response))
-
-    async def _body(self, response: httpx.Response, limit_bytes: int) -> str:
-        found = bytearray()
-        async with aclosing(self._chunks(response)) as chunks:
-            async for chunk in chunks:
-                found += chunk
-                if len(found) > limit_bytes:
-                    raise ChatError("protocol", f"the answer is larger than {limit_bytes} bytes")
-        return found.decode(errors="replace")
-
-    async def _events(self, response: httpx.Response) -> AsyncGenerator[str, None]:
-        """Data of the events until the end mark or the end of the bytes."""
-        parser = SseParser()
-        try:
-            async with aclosing(self._chunks(response)) as chunks:
-                async for chunk in chunks:
-                    for data in parser.feed(chunk):
-                        if data.strip() == _DONE:
-                            return
-                        yield data
-            for data in parser.finish():
-                if data.strip() != _DONE:
-                    yield data
-        except SseTooLargeError as error:
-            raise ChatError("protocol", str(error)) from None
-
-    async def _chunks(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
-        source = response.aiter_bytes()
-        try:
-            while True:
-                self._check()
-                try:
-                    chunk = await self._waits.wait(anext(source))
-                except StopAsyncIteration:
-                    return
-                yield chunk
-        except httpx.HTTPError as error:
-            raise self._failure(error, has_answer=True) from None
-
-    def _failure(self, error: httpx.HTTPError, *, has_answer: bool) -> ChatError:
-        """A failure of the connection, in our words: the library's own may quote headers."""
-        where = self.describe()["url"]
-        if isinstance(error, httpx.ConnectTimeout):
-            return ChatError(
-                "connect", f"{where} did not answer within {self._settings.connect_timeout_s:g} s", may_retry=True
-            )
-        if isinstance(error, httpx.TimeoutException):
-            return ChatError("stalled", f"nothing came from {where} for {self._settings.stall_limit_s:g} s")
-        if isinstance(error, httpx.ConnectError):
-            return ChatError("connect", f"no connection to {where}", may_retry=True)
-        what = type(error).__name__
-        if has_answer:
-            return ChatError("protocol", f"the answer broke off ({what})", may_retry=True)
-        return ChatError("connect", f"{where} hung up ({what})", may_retry=True)
-
-    def _retry_after_s(self, response: httpx.Response) -> float | None:
-        value = response.headers.get("retry-after", "").strip()
-        if not value:
-            return None
-        if value.replace(".", "", 1).isdecimal():
-            return float(value)
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - self._context.clock.now())
-        except (ValueError, OverflowError):
-            return None
-
-    def _without_key(self, text: str) -> str:
-        return text.replace(self._key.reveal(), "***") if self._key is not None else text
+    def _new_id(self) -> str:
+        # Never used twice: a late answer to an earlier question must find none.
+        self._action_count += 1
+        return f"act-{self._action_count}"
 
 
 def create(agent: AgentName, settings: OpenaiSettings, context: RunnerContext) -> Runner:
@@ -295,9 +173,3 @@ def create(agent: AgentName, settings: OpenaiSettings, context: RunnerContext) -
             f"agent {agent}: base_url is not an address: {error}", field="base_url", fix="correct agents.*.base_url"
         ) from None
     return OpenaiRunner(settings, context)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """One for all runners: reading the certificates takes as long as a short answer."""
-    return httpx.create_ssl_context(trust_env=False)

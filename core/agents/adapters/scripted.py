@@ -7,6 +7,7 @@ from contextlib import aclosing
 from functools import lru_cache
 from pathlib import Path
 
+from core.agent_settings import ScriptedSettings
 from core.agents.adapters import CAPABILITIES
 from core.agents.plays import Play
 from core.agents.runner import Decision, Runner, RunnerContext, TurnRequest
@@ -16,12 +17,12 @@ from core.api.base import AgentName
 from core.api.errors import ConfigError
 from core.api.runs import RunReport, Stop, TurnEnded
 from core.config.text import parse
-from core.settings import ScriptedSettings
 
 _BUILTIN = "builtin:"
 _FOLDER = Path(__file__).with_name("scenarios")
 _SIZE_LIMIT_BYTES = 1_048_576
 _KEPT_SCENARIOS = 64
+_SUMMARY_WORDS = 24
 
 
 class ScriptedRunner:
@@ -37,6 +38,13 @@ class ScriptedRunner:
         self._play: Play | None = None
         self._standing: dict[str, bool] = {}
         self._is_closed = False
+        self._is_dead = False
+        self._facts = {"scenario": settings.scenario, "workspace": str(context.workspace)}
+
+    @property
+    def is_alive(self) -> bool:
+        """Until it is closed, or has played a crash."""
+        return not self._is_closed and not self._is_dead
 
     async def open(self) -> None:
         """Read the scenario. Raises ConfigError."""
@@ -65,6 +73,7 @@ class ScriptedRunner:
                 async for report in reports:
                     if isinstance(report, TurnEnded):
                         self._play = None
+                        self._is_dead = report.stop is Stop.DIED
                     yield report
         finally:
             self._play = None
@@ -83,6 +92,15 @@ class ScriptedRunner:
         if self._play is not None:
             self._play.cancel()
 
+    async def summarize(self, text: str, *, model: str) -> str:
+        """How many words it has, and its first and its last ones."""
+        del model
+        words = text.split()
+        if len(words) <= 2 * _SUMMARY_WORDS:
+            return " ".join(words)
+        first, last = " ".join(words[:_SUMMARY_WORDS]), " ".join(words[-_SUMMARY_WORDS:])
+        return f"{len(words)} words, from: {first} ... to: {last}"
+
     async def close(self) -> None:
         """End the turn and take no other."""
         self._is_closed = True
@@ -90,7 +108,7 @@ class ScriptedRunner:
 
     def describe(self) -> Mapping[str, str]:
         """Which scenario it plays, and where it writes."""
-        return {"scenario": self._settings.scenario, "workspace": str(self._context.workspace)}
+        return self._facts
 
 
 def create(agent: AgentName, settings: ScriptedSettings, context: RunnerContext) -> Runner:

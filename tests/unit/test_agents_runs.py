@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from core.agent_settings import OpenaiSettings, ScriptedSettings
 from core.agents.runner import TurnRequest
 from core.api.approvals import ApprovalState
 from core.api.base import AgentName
@@ -18,7 +19,6 @@ from core.api.runs import (
     TextDelta,
     TurnEnded,
 )
-from core.settings import OpenaiSettings, ScriptedSettings
 from tests.support.agent_parts import MAIN, SESSION, Reading, end_of, runtime, text_of
 from tests.support.puppets import Puppet, Puppeteer
 from tests.support.runs import R1, R2, phases, read, settle, the_approval
@@ -39,7 +39,7 @@ async def test_a_run_is_admitted_answers_and_ends(tmp_path: Path) -> None:
         assert text_of(reports).startswith("Hello ana.")
         assert end_of(reports).stop is Stop.END_TURN
         assert end_of(await read(here, "hello", run_id="r-2")).stop is Stop.END_TURN
-        assert (here.tasks.runner_count, here.tasks.running_count) == (1, 0)
+        assert (here.runners.__len__(), here.runs.running_count) == (1, 0)
 
 
 async def test_runs_beyond_the_limit_wait_their_turn(tmp_path: Path) -> None:
@@ -51,14 +51,18 @@ async def test_runs_beyond_the_limit_wait_their_turn(tmp_path: Path) -> None:
         second = Reading(here.run("!hang", run_id="r-2", session_id="s-2"))
         third = Reading(here.run("hello", run_id="r-3", session_id="s-3"))
         await settle(here)
-        assert [phases(reading.reports) for reading in (second, third)] == [["admitting"], ["admitting"]]
-        assert (here.tasks.pool.busy_count(MAIN), here.tasks.pool.waiting_count(MAIN)) == (1, 2)
+        assert [phases(reading.reports) for reading in (second, third)] == [["admitting"] * 2] * 2
+        assert {shown.waits_for for shown in third.reports if isinstance(shown, PhaseChanged)} == {
+            "",
+            "agent main has as many runs as it may have",
+        }
+        assert (here.pool.busy_count(MAIN), here.pool.waiting_count(MAIN)) == (1, 2)
         other = await read(here, "hello", run_id="r-4", session_id="s-4", agent="other")
         assert end_of(other).stop is Stop.END_TURN
-        await here.tasks.interrupt(R1, "next, please")
+        await here.runs.interrupt(R1, "next, please")
         await second.until(TextDelta)
-        assert phases(third.reports) == ["admitting"]
-        await here.tasks.interrupt(R2, "next, please")
+        assert phases(third.reports) == ["admitting"] * 2
+        await here.runs.interrupt(R2, "next, please")
         assert end_of(await third.whole()).stop is Stop.END_TURN
         await second.whole()
 
@@ -70,13 +74,13 @@ async def test_a_run_that_is_interrupted_while_it_waits_never_starts(tmp_path: P
         await first.until(TextDelta)
         second = Reading(here.run("hello", run_id="r-2", session_id="s-2"))
         await settle(here)
-        assert await here.tasks.interrupt(R2, "not needed")
+        assert await here.runs.interrupt(R2, "not needed")
         reports = await second.whole()
-        assert phases(reports) == ["admitting"]
+        assert phases(reports) == ["admitting"] * 2
         assert (end_of(reports).stop, end_of(reports).code) == (Stop.CANCELLED, "interrupted")
-        assert here.tasks.pool.waiting_count() == 0
-        assert here.tasks.runner_count == 1
-        assert not await here.tasks.interrupt(R2, "again")
+        assert here.pool.waiting_count() == 0
+        assert here.runners.__len__() == 1
+        assert not await here.runs.interrupt(R2, "again")
 
 
 async def test_interrupt_ends_a_run_at_once(tmp_path: Path) -> None:
@@ -84,8 +88,8 @@ async def test_interrupt_ends_a_run_at_once(tmp_path: Path) -> None:
     async with runtime(tmp_path) as here:
         reading = Reading(here.run("!hang"))
         await reading.until(TextDelta)
-        assert await here.tasks.interrupt(R1, "enough")
-        assert await here.tasks.interrupt(R1, "really")
+        assert await here.runs.interrupt(R1, "enough")
+        assert await here.runs.interrupt(R1, "really")
         end = end_of(await reading.whole())
         assert (end.stop, end.code, end.error) == (Stop.CANCELLED, "interrupted", "enough")
         assert end_of(await read(here, "hello", run_id="r-2")).stop is Stop.END_TURN
@@ -94,11 +98,11 @@ async def test_interrupt_ends_a_run_at_once(tmp_path: Path) -> None:
 async def test_closing_the_iterator_cancels_the_run(tmp_path: Path) -> None:
     """As leaving does."""
     async with runtime(tmp_path) as here:
-        run = here.tasks.run(session_id=SESSION, epoch=0, agent=MAIN, run_id=R1, attempt=1, messages=[], history=())
+        run = here.runs.run(session_id=SESSION, epoch=0, agent=MAIN, run_id=R1, attempt=1, messages=[], history=())
         assert await anext(run) == PhaseChanged(phase=Phase.ADMITTING)
         await run.aclose()  # type: ignore[attr-defined]  # a generator, as the gateway closes it
         await settle(here)
-        assert here.tasks.running_count == 0
+        assert here.runs.running_count == 0
 
 
 async def test_one_turn_at_a_time_in_a_session(tmp_path: Path) -> None:
@@ -109,7 +113,7 @@ async def test_one_turn_at_a_time_in_a_session(tmp_path: Path) -> None:
         second = Reading(here.run("hello", run_id="r-2"))
         await settle(here)
         assert phases(second.reports) == ["admitting"]
-        await here.tasks.interrupt(R1, "next")
+        await here.runs.interrupt(R1, "next")
         assert end_of(await second.whole()).stop is Stop.END_TURN
         await first.whole()
 
@@ -125,12 +129,12 @@ async def test_steering_reaches_a_run_that_can_take_it(tmp_path: Path, puppets: 
 
     puppets.turn = turn
     async with runtime(tmp_path) as here:
-        assert not await here.tasks.steer(R1, "hello")
+        assert not await here.runs.steer(R1, "hello")
         reading = Reading(here.run("x"))
         await reading.until(TextDelta)
-        assert not await here.tasks.steer(R1, "hello")
-        await here.tasks.interrupt(R1, "stop")
-        assert not await here.tasks.steer(R1, "hello")
+        assert not await here.runs.steer(R1, "hello")
+        await here.runs.interrupt(R1, "stop")
+        assert not await here.runs.steer(R1, "hello")
         await reading.whole()
 
 
@@ -140,7 +144,7 @@ async def test_steered_text_arrives(tmp_path: Path) -> None:
         reading = Reading(here.run("!slow 5"))
         await reading.until(PhaseChanged, lambda report: report.phase is Phase.MODEL)
         await settle(here)
-        assert await here.tasks.steer(R1, "be brief")
+        assert await here.runs.steer(R1, "be brief")
         for _ in range(70):
             await here.clock.advance(0.1)
         assert "be brief" in text_of(await reading.whole())
@@ -154,25 +158,25 @@ async def test_what_agents_are_there(tmp_path: Path) -> None:
     }
     async with runtime(tmp_path, agents=dict(agents)) as here:
         big = AgentName("big")
-        assert (here.tasks.find_agent(None), here.tasks.find_agent("big"), here.tasks.find_agent("x")) == (
+        assert (here.runs.find_agent(None), here.runs.find_agent("big"), here.runs.find_agent("x")) == (
             "main", "big", None
         )  # fmt: skip
-        assert [here.tasks.can_steer(AgentName(name)) for name in ("main", "big", "x")] == [True, False, False]
-        assert [here.tasks.limits_s(AgentName(name)) for name in ("main", "big", "x")] == [
+        assert [here.runs.can_steer(AgentName(name)) for name in ("main", "big", "x")] == [True, False, False]
+        assert [here.runs.limits_s(AgentName(name)) for name in ("main", "big", "x")] == [
             (120.0, 600.0), (7.0, 9.0), (0.0, 0.0)
         ]  # fmt: skip
         first = Reading(here.run("!hang"))
         await first.until(TextDelta)
         second = Reading(here.run("hello", run_id="r-2", session_id="s-2"))
         await settle(here)
-        found = await here.tasks.list_profiles(ListProfiles())
+        found = await here.profiles.list_profiles(ListProfiles())
         assert [(view.name, view.runner, view.model, view.is_default) for view in found.profiles] == [
             (big, "openai", "large", False),
             (MAIN, "scripted", "builtin:assistant", True),
         ]
         assert [(view.busy, view.waiting, view.limit) for view in found.profiles] == [(0, 0, 8), (1, 1, 1)]
-        assert [(view.approvals, view.steer) for view in found.profiles] == [(False, False), (True, True)]
-        await here.tasks.interrupt(R1, "done")
+        assert [(view.approvals, view.steer) for view in found.profiles] == [(True, False), (True, True)]
+        await here.runs.interrupt(R1, "done")
         await first.whole()
         await second.whole()
 
@@ -185,7 +189,7 @@ async def test_what_cannot_run_ends_with_an_error(tmp_path: Path) -> None:
         reading = Reading(here.run("!hang"))
         await reading.until(TextDelta)
         assert end_of(await read(here, "x")).code == "conflict"
-        await here.tasks.interrupt(R1, "done")
+        await here.runs.interrupt(R1, "done")
         assert end_of(await reading.whole()).stop is Stop.CANCELLED
 
 
@@ -198,10 +202,10 @@ async def test_closing_ends_all_runs_and_takes_no_more(tmp_path: Path) -> None:
         await asking.until(ActionRequested)
         waiting = Reading(here.run("hello", run_id="r-3", session_id="s-3"))
         await settle(here)
-        await here.tasks.close()
+        await here.runs.close()
         ends = [end_of(await reading.whole()) for reading in (running, asking, waiting)]
         assert [(end.stop, end.code) for end in ends] == [(Stop.CANCELLED, "stopping")] * 3
-        assert (await the_approval(here)).state is ApprovalState.WITHDRAWN
+        assert (await the_approval(here)).state is ApprovalState.ORPHANED
         refused = end_of(await read(here, "hello", run_id="r-4"))
         assert refused.code == "stopping"
 
@@ -214,4 +218,4 @@ async def test_a_core_that_stops_hard_still_ends_its_runs(tmp_path: Path) -> Non
         assert await here.supervisor.stop(deadline_s=5.0) == []
         end = end_of(await reading.whole())
         assert (end.stop, end.code) == (Stop.CANCELLED, "stopping")
-        assert here.tasks.pool.busy_count() == 0
+        assert here.pool.busy_count() == 0

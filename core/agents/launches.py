@@ -1,0 +1,78 @@
+"""How an agent that is a child process is started: command line, folder, environment, as its policy wants them."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from core.agents.masks import hidden_in_lines, redactor
+from core.agents.processes import CORE_FOLDERS, child_environment, program_places
+from core.agents.runner import RunnerContext
+from core.agents.sandbox_plan import inside_folder
+from core.api.errors import Refused, Unavailable
+from core.api.policies import ExecutionPolicy, Runtime
+
+_BOUNDS = ("runtime_type", "workspace_access", "network_enabled", "resources")
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """folder: to start in; cwd: the name that it has for the agent. redact, hide: for what the agent says."""
+
+    argv: Sequence[str]
+    folder: Path
+    cwd: str
+    environment: Mapping[str, str]
+    redact: Callable[[str], str]
+    hide: tuple[bytes, ...]
+
+
+def laid_out(
+    command: Sequence[str], context: RunnerContext, *, own: Mapping[str, str], secrets: Mapping[str, str]
+) -> Launch:
+    """Make the workspace and put everything together. own, secrets: of the profile. Blocks.
+
+    Raises Refused when the policy cannot be kept, ConfigError when a secret cannot be had, Unavailable.
+    """
+    values = {name: context.secret(reference) for name, reference in secrets.items()}
+    environment = child_environment(os.environ, own=own, secrets=values)
+    try:
+        context.workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot make the workspace {context.workspace}: {error.strerror}", field="workspace"
+        ) from None
+    folder = context.workspace.resolve()
+    _check_apart(folder, context.home.resolve())
+    is_boxed = context.policy.runtime_type is Runtime.BWRAP
+    readable = program_places(command, environment.get("PATH", ""), context.home) if is_boxed else ()
+    return Launch(
+        argv=list(context.tools.wrapped(command, policy=context.policy, workspace=folder, readable=readable)),
+        folder=folder,
+        cwd=inside_folder(context.policy, str(folder)) if is_boxed else str(folder),
+        environment=environment,
+        redact=redactor(values.values()),
+        hide=hidden_in_lines(values.values()),
+    )
+
+
+def _check_apart(folder: Path, home: Path) -> None:
+    """A link may lead from a harmless name to what the core keeps: it is the real folder that the agent gets."""
+    if home.is_relative_to(folder) or any(folder.is_relative_to(home / kept) for kept in CORE_FOLDERS):
+        raise Refused(
+            f"the workspace leads to {folder}, which the core keeps for itself",
+            rule="workspace",
+            field="workspace",
+            fix="name a folder of its own",
+        )
+
+
+def is_bound_otherwise(have: ExecutionPolicy, want: ExecutionPolicy, runtimes: Sequence[Runtime]) -> bool:
+    """Whether a running agent is held in other bounds than a run wants it to be.
+
+    A policy that names no runtime of such an agent leaves that to its profile, but wants its bounds all the same.
+    """
+    if want.runtime_type in runtimes:
+        return any(getattr(have, name) != getattr(want, name) for name in _BOUNDS)
+    none = ExecutionPolicy()
+    return any(getattr(want, name) not in {getattr(have, name), getattr(none, name)} for name in _BOUNDS[1:])

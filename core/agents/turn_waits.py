@@ -1,0 +1,36 @@
+"""What a turn waits for, one thing after another, and how cancelling ends all of it."""
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from core.waits import CutShort, Waits
+
+T = TypeVar("T")
+
+
+class TurnWaits:
+    """The waits of one turn. is_cut: whether the turn was told to stop."""
+
+    def __init__(self) -> None:
+        self._waits = Waits()
+        self.is_cut = False
+
+    def mend(self) -> None:
+        """Begin a new turn."""
+        self.is_cut = False
+
+    def cut(self) -> None:
+        """End the present wait and all that follow, until mend()."""
+        self.is_cut = True
+        self._waits.cut()
+
+    def check(self) -> None:
+        """Raises CutShort once it was cut: between two waits nobody else would notice."""
+        if self.is_cut:
+            raise CutShort
+
+    async def wait(self, what: Awaitable[T]) -> T:
+        """The result of `what`. Raises CutShort when the turn is told to stop first; `what` is cancelled then."""
+        found = await self._waits.wait(what)
+        self.check()
+        return found

@@ -1,0 +1,1 @@
+"""Any Hermes over HTTP: the API of agents below /api, and of runs below /v1/runs."""
