@@ -42,8 +42,8 @@ class MailedTasks:
 
     async def post(self, body: Any, *, order_key: str) -> MailId:
         """Store a task; returns once it is durable."""
-        receipt = await self._mailbox.post(Draft(payload=body, sender=MAILBOX, order_key=order_key))
-        return receipt.mail_id
+        assert self._box is not None, "open() comes first"
+        return (await self._box.post(Draft(payload=body, sender=MAILBOX, order_key=order_key))).mail_id
 
     def waiting(self) -> Sequence[QueuedTask]:
         """All that wait, by id."""

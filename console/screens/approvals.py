@@ -25,13 +25,13 @@ class ApprovalsView(ListView):
         Column("state", "STATE", 11),
         Column("kind", "KIND", 8),
         Column("what", "WHAT", 20, flex=True),
-        Column("agent", "AGENT", 8, min_screen=100),
+        Column("agent", "AGENT", 8, min_screen=160),
         Column("session", "SESSION", _SESSION_WIDTH),
         Column("behind", "BEHIND", 6, align="right"),
-        Column("asked", "ASKED", 6, min_screen=100, align="right"),
+        Column("asked", "ASKED", 6, min_screen=160, align="right"),
         Column("left", "LEFT", 6, align="right"),
         Column("seen", "SEEN", 8),
-        Column("by", "BY", 8, min_screen=140),
+        Column("by", "BY", 8, min_screen=160),
     )
     detail_rows = 9
 

@@ -132,8 +132,8 @@ class ScrolledLines(ScrolledSurface):
         self.virtual_size = Size(1, len(self._lay_out(self.size.width)))
 
     def action_scroll_by(self, delta: int) -> None:
-        """Move the view by lines."""
-        self.jump_to(self.scroll_offset.y + delta)
+        """Move the view by lines. A key that repeats faster than the screen is drawn passes over none unseen."""
+        self.jump_to(min(self.scroll_offset.y + delta, max(self._seen_to, self.scroll_offset.y)))
 
     def render_line(self, y: int) -> Strip:
         """One line."""

@@ -149,9 +149,16 @@ class Mailbox(Taking):
 
         Raises MailboxFull under a policy that refuses. The oldest is dropped no sooner than the new one is stored.
         """
-        if self._is_full and not self._will_drop_oldest and not self._overflow(mail):
+        capacity = self.policy.capacity
+        if (
+            capacity
+            and len(self.waiting) + len(self.leases) + self._pending >= capacity
+            and not self._will_drop_oldest
+            and not self._overflow(mail)
+        ):
             return False
-        self.activate()
+        if not self.is_active:
+            self.activate()
         self._pending += 1
         return True
 

@@ -4,6 +4,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from console.widgets.approval import GUARD_S, ApprovalChoice, ApprovalScreen
+from console.widgets.controls import ScrolledLines
 from core.api.approvals import ApprovalView, GrantOffer, GrantScope
 from core.api.base import ApprovalId
 from core.api.runs import ActionKind, ToolKind
@@ -63,7 +64,12 @@ async def test_a_long_request_is_not_allowed_before_its_end_was_shown() -> None:
         assert "read it to its end first" in await seen.press("a", "enter")
         assert seen.results == []
         seen.screen.query_one("#detail").focus()
-        text = await seen.press(*(["j"] * 70))
+        # A screen that is drawn more slowly than keys come takes more of them, and passes over no line.
+        text = ""
+        for _ in range(50):
+            text = await seen.press(*(["j"] * 10))
+            if "echo line 59" in text:
+                break
         assert "echo line 59" in text
         await seen.press("a", "enter")
         assert seen.results == [ApprovalChoice(True, "yes", "", "0123456789abcdef")]
@@ -76,6 +82,22 @@ async def test_a_jump_over_the_middle_is_not_reading() -> None:
         seen.screen.query_one("#detail").jump_to(1000)  # type: ignore[attr-defined]
         await seen.press("a", "enter")
         assert seen.results == []
+
+
+async def test_keys_that_come_faster_than_the_screen_is_drawn_pass_over_nothing() -> None:
+    """The next line that was not shown stays in sight, so that what was read has been read."""
+    async with Bench().run_test(size=(80, 24)) as pilot:
+        seen = await shown(pilot, fetch(detail=LONG))
+        detail = seen.screen.query_one("#detail", ScrolledLines)
+        for _ in range(70):
+            detail.action_scroll_by(1)
+        assert "echo line 59" not in await seen.press("tab")
+        for _ in range(500):
+            if detail.is_seen_whole:
+                break
+            detail.action_scroll_by(1)
+            await pilot.pause()
+        assert detail.is_seen_whole
 
 
 async def test_a_long_request_can_be_denied_unread() -> None:
