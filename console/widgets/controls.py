@@ -129,6 +129,8 @@ class ScrolledLines(ScrolledSurface):
         """Wrap to the new width. What was not seen whole before has to be seen again: its lines are others now."""
         if not self.is_seen_whole:
             self._seen_to = 0
+            # Only what is drawn from now on counts, so it must be drawn.
+            self.refresh()
         self.virtual_size = Size(1, len(self._lay_out(self.size.width)))
 
     def action_scroll_by(self, delta: int) -> None:
