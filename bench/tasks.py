@@ -23,10 +23,10 @@ from bench.mail_load import BODY, CALLERS, awaited
 from bench.mail_ours import ours
 from bench.report import Figure, as_markdown, median, number
 from core.agent_settings import ScriptedSettings
-from core.agents.assets import Attachments
 from core.agents.ports import Handover
-from core.agents.task_terms import Staff
-from core.agents.tasking import Tasking
+from core.agents.tasks.tasking import Tasking
+from core.agents.tasks.terms import Staff
+from core.agents.tools.assets import Attachments
 from core.api.base import Actor, ActorKind, AgentName, MessageId, RunId, SessionId, TaskId
 from core.api.errors import Unavailable
 from core.api.sessions import MessageView, SendReceipt

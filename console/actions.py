@@ -25,8 +25,6 @@ _LISTS = Where(
     )
 )
 _OPENED = Where((*_LISTS.places, "mail"))
-_SORTED = Where(("sessions", "mailboxes", "tasks"))
-_LOGS = Where(("events", "session", "task"))
 _MAILBOXES = Where(("mailboxes", "mailbox"))
 _IN_MAILBOX = Where(("mailbox",))
 _IN_MAIL = Where(("mail",))

@@ -4,9 +4,10 @@ The dialogs are loaded where they are shown: the first frame need not wait for t
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from console import text
+from console.act_group import ActGroup
 from console.action import Action
 from console.agent_acts import AgentActs
 from console.approval_acts import ApprovalActs
@@ -19,7 +20,7 @@ from console.session_words import doing, effect_words, run_words
 from console.target import Target
 from console.task_acts import TaskActs
 from console.widgets.inject_choice import InjectChoice
-from core.api.base import DeliveryId, Mark, MessageId, PlatformName, SessionId
+from core.api.base import DeliveryId, MessageId, PlatformName, SessionId
 from core.api.deliveries import DeliveryView, DropDelivery, RetryDelivery
 from core.api.platforms import PlatformState
 from core.api.sessions import (
@@ -32,7 +33,6 @@ from core.api.sessions import (
 )
 from core.api.system import Shutdown
 
-T = TypeVar("T")
 _OPENABLE = frozenset({"loopback"})
 
 
@@ -44,11 +44,11 @@ class ActHost(QueueHost, Protocol):
         ...
 
 
-class Acts:
+class Acts(ActGroup[ActHost]):
     """One method for each action that changes something."""
 
     def __init__(self, host: ActHost) -> None:
-        self._host = host
+        super().__init__(host)
         self.drafts: dict[str, InjectChoice] = {}
         self.approvals = ApprovalActs(host, surface=f"console:{operator().name}")
         self._groups = (MailActs(host), AgentActs(host), TaskActs(host), self.approvals, QueueActs(host))
@@ -96,9 +96,6 @@ class Acts:
 
     def _no_delivery(self, target: Target) -> str:
         return "" if target.delivery_id in self._host.mirror.deliveries else "no delivery here"
-
-    def _age(self, mark: Mark) -> float:
-        return self._host.mirror.age_s(mark, self._host.now())
 
     def _session(self, target: Target) -> SessionView | None:
         view = self._host.mirror.sessions.get(target.session_id)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from console import agent_receipts as receipts
 from console import text
+from console.act_group import Act, ActGroup, GroupHost
 from console.action import Action
 from console.agent_facts import pool_words
-from console.mail_acts import Act, MailHost
 from console.target import Target
-from core.api.base import AgentName, Mark, SessionId
+from core.api.base import AgentName, SessionId
 from core.api.profiles import (
     CreateProfile,
     DeleteProfile,
@@ -30,11 +30,8 @@ from core.api.profiles import (
 )
 
 
-class AgentActs:
+class AgentActs(ActGroup[GroupHost]):
     """One method for each act. Every command names what was under the cursor at the moment of the key."""
-
-    def __init__(self, host: MailHost) -> None:
-        self._host = host
 
     def acts(self) -> dict[str, Act]:
         """What carries out which action."""
@@ -67,9 +64,6 @@ class AgentActs:
 
     def _view(self, target: Target) -> ProfileView | None:
         return self._host.mirror.work.profiles.get(target.agent)
-
-    def _age(self, mark: Mark) -> float:
-        return self._host.mirror.age_s(mark, self._host.now())
 
     def _no_agent(self, target: Target) -> str:
         return "" if self._view(target) else "no agent is under the cursor"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from console import text
+from console.act_group import Act, ActGroup, GroupHost
 from console.action import Action
 from console.approval_receipts import asked_again, decided, denied_many, nothing_said, revoked
-from console.mail_acts import Act, MailHost
 from console.target import Target
 from core.api.approvals import (
     AnswerApproval,
@@ -20,7 +20,7 @@ from core.api.approvals import (
     ReaskApproval,
     RevokeGrant,
 )
-from core.api.base import ApprovalId, GrantId, Mark
+from core.api.base import ApprovalId, GrantId
 
 _LISTED = 6
 _NOTED_LIMIT = 5_000
@@ -40,11 +40,11 @@ class Asking(Protocol):
         ...
 
 
-class ApprovalActs:
+class ApprovalActs(ActGroup[GroupHost]):
     """One method for each act. surface: by which name this screen tells the core what it has shown."""
 
-    def __init__(self, host: MailHost, *, surface: str) -> None:
-        self._host = host
+    def __init__(self, host: GroupHost, *, surface: str) -> None:
+        super().__init__(host)
         self._surface = surface
         self._asking: tuple[str, Asking] | None = None
         self._noted: dict[tuple[str, bool], None] = {}
@@ -74,9 +74,6 @@ class ApprovalActs:
 
     def _grant(self, target: Target) -> bool:
         return target.grant_id in self._host.mirror.work.grants
-
-    def _age(self, mark: Mark) -> float:
-        return self._host.mirror.age_s(mark, self._host.now())
 
     def _not_open(self, target: Target) -> str:
         approval = self._approval(target)

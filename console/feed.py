@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -28,8 +28,6 @@ QUERY_LIMIT_S = 15.0
 _SLICE_S = 0.004
 _SLICE_RECORDS = 64
 _BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-
-T = TypeVar("T")
 
 
 class Fault(Exception):

@@ -42,7 +42,6 @@ class GlyphSet:
     down: str
     ellipsis: str
     rule: str
-    bar: str
     opened: str
     folded: str
     chosen: str
@@ -57,7 +56,6 @@ UNICODE = GlyphSet(
     down="▼",
     ellipsis="…",
     rule="─",
-    bar="│",
     opened="▾",
     folded="▸",
     chosen="●",
@@ -71,7 +69,6 @@ ASCII = GlyphSet(
     down="v",
     ellipsis="~",
     rule="-",
-    bar="|",
     opened="-",
     folded="+",
     chosen="o",

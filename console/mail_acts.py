@@ -4,21 +4,19 @@ The dialogs are loaded where they are shown: the first frame need not wait for t
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
 
 import msgspec
-from textual.screen import ModalScreen
 
 from console import mail_receipts as receipts
 from console import text
+from console.act_group import Act, ActGroup, GroupHost
 from console.action import Action
 from console.mail_scopes import MailScope
 from console.mailbox_rows import depth_of
 from console.mailbox_words import standing
-from console.mirror import Mirror
 from console.target import Target
-from core.api.base import Command, MailboxName, Mark, Query, R, V
+from core.api.base import Command, MailboxName
 from core.api.mail import BulkReceipt, PostMail, PurgeMailbox, RedriveMail
 from core.api.mailboxes import (
     CreateMailbox,
@@ -31,49 +29,11 @@ from core.api.mailboxes import (
     SetMailboxPolicy,
 )
 
-T = TypeVar("T")
 _LISTED = 8
-Act = Callable[[Target, Action], Awaitable[None]]
 
 
-class MailHost(Protocol):
-    """What these acts need of the app."""
-
-    @property
-    def mirror(self) -> Mirror:
-        """What is known."""
-        ...
-
-    def now(self) -> float:
-        """Local monotonic time."""
-        ...
-
-    async def ask(self, screen: ModalScreen[T]) -> T | None:
-        """Show a dialog and wait for its answer."""
-        ...
-
-    async def order(self, command: Command[R], words: Callable[[R], tuple[str, str]]) -> R | None:
-        """Send a command; the receipt is shown in words, an error as the core said it. None after an error."""
-        ...
-
-    async def question(self, query: Query[V]) -> V | None:
-        """Ask the core and wait; None after an error, which is shown."""
-        ...
-
-    def say(self, words: str, tone: str = "plain") -> None:
-        """Show a line."""
-        ...
-
-    def tell(self, command: Command[Any]) -> None:
-        """Send a command in the background and show nothing of it; not where nothing may be changed."""
-        ...
-
-
-class MailActs:
+class MailActs(ActGroup[GroupHost]):
     """One method for each act. Every command names the mailbox and the messages of the moment of the key."""
-
-    def __init__(self, host: MailHost) -> None:
-        self._host = host
 
     def acts(self) -> dict[str, Act]:
         """What carries out which action."""
@@ -102,9 +62,6 @@ class MailActs:
 
     def _view(self, target: Target) -> MailboxView | None:
         return self._host.mirror.mail.views.get(target.mailbox)
-
-    def _age(self, mark: Mark) -> float:
-        return self._host.mirror.age_s(mark, self._host.now())
 
     def _no_mailbox(self, target: Target) -> str:
         return "" if self._view(target) else "no mailbox is under the cursor"

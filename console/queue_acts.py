@@ -8,15 +8,15 @@ from typing import Protocol
 
 from console import queue_receipts as receipts
 from console import text
+from console.act_group import Act, ActGroup, GroupHost
 from console.action import Action
-from console.mail_acts import Act, MailHost
 from console.orders import error_words
 from console.session_facts import message_words
 from console.session_runtime import lease_words, meter
 from console.session_words import doing
 from console.target import Target
 from console.transcript_items import queued_messages
-from core.api.base import Mark, RunId
+from core.api.base import RunId
 from core.api.errors import HermesError, Refused
 from core.api.session_orders import (
     ArchiveSession,
@@ -39,7 +39,7 @@ class OrderLink(Protocol):
         ...
 
 
-class QueueHost(MailHost, Protocol):
+class QueueHost(GroupHost, Protocol):
     """What these acts need of the app besides."""
 
     @property
@@ -53,11 +53,8 @@ class QueueHost(MailHost, Protocol):
         ...
 
 
-class QueueActs:
+class QueueActs(ActGroup[QueueHost]):
     """One method for each act. Every command names what was under the cursor at the moment of the key."""
-
-    def __init__(self, host: QueueHost) -> None:
-        self._host = host
 
     def acts(self) -> dict[str, Act]:
         """What carries out which action."""
@@ -90,9 +87,6 @@ class QueueActs:
 
     def _message(self, target: Target) -> MessageView | None:
         return next((item for item in self._queue(target) if item.id == target.message_id), None)
-
-    def _age(self, mark: Mark) -> float:
-        return self._host.mirror.age_s(mark, self._host.now())
 
     def _doing(self, view: SessionView) -> str:
         return doing(view, self._host.mirror.approval_of(view.id), self._age)

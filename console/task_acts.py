@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from console import task_receipts as receipts
 from console import text
+from console.act_group import Act, ActGroup, GroupHost
 from console.action import Action
-from console.mail_acts import Act, MailHost
 from console.target import Target
 from console.task_facts import LIVE, RETRYABLE, next_words, title
-from core.api.base import AgentName, Mark, RunId
+from core.api.base import AgentName, RunId
 from core.api.tasks import (
     ArchiveTask,
     CancelRun,
@@ -27,11 +27,8 @@ from core.api.tasks import (
 _TITLE = 40
 
 
-class TaskActs:
+class TaskActs(ActGroup[GroupHost]):
     """One method for each act. Every command names what was under the cursor at the moment of the key."""
-
-    def __init__(self, host: MailHost) -> None:
-        self._host = host
 
     def acts(self) -> dict[str, Act]:
         """What carries out which action."""
@@ -59,9 +56,6 @@ class TaskActs:
 
     def _task(self, target: Target) -> TaskView | None:
         return self._host.mirror.work.tasks.get(target.task_id)
-
-    def _age(self, mark: Mark) -> float:
-        return self._host.mirror.age_s(mark, self._host.now())
 
     def _no_task(self, target: Target) -> str:
         return "" if self._task(target) else "no task is under the cursor"

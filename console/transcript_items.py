@@ -1,17 +1,14 @@
 """Entries, queued messages and decisions of a session as items of a transcript (pure)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from console import text
 from console.watched import WatchedSession
 from console.widgets.transcript_body import TranscriptItem
 from core.api.approvals import ApprovalView
-from core.api.base import Mark
 from core.api.runs import ActionKind
 from core.api.sessions import MessageState, MessageView
 from core.api.transcripts import EntryKind, EntryView
-
-Age = Callable[[Mark], float]
 
 _TONES = {
     EntryKind.USER: "accent",

@@ -34,7 +34,7 @@ HANDLED: frozenset[type[Event]] = frozenset(
 
 
 class WorkRows:
-    """Views by id. applied: what the policy decided by itself, the newest last. task_counts: as the core counted."""
+    """Views by id. applied: what the policy decided by itself, the newest last."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, TaskView] = {}
@@ -42,11 +42,6 @@ class WorkRows:
         self.grants: dict[str, GrantView] = {}
         self.applied: list[PolicyApplied] = []
         self.is_whole = False
-
-    @property
-    def live_tasks(self) -> list[TaskView]:
-        """Tasks that are not over, the oldest first."""
-        return sorted((task for task in self.tasks.values() if task.state in _LIVE), key=lambda task: str(task.id))
 
     @property
     def counts(self) -> dict[TaskState, int]:

@@ -4,22 +4,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.agents.adapters import CAPABILITIES
-from core.agents.approval_orders import ApprovalOrders
-from core.agents.approvals import Approvals
-from core.agents.assets import Attachments
-from core.agents.grant_sweep import sweep
+from core.agents.approvals.approvals import Approvals
+from core.agents.approvals.grant_sweep import sweep
+from core.agents.approvals.orders import ApprovalOrders
+from core.agents.approvals.questions import Questions
 from core.agents.pool import Pool
 from core.agents.ports import Conversations
 from core.agents.profile import kind_of, policy_of
-from core.agents.profiles import Profiles
-from core.agents.questions import Questions
+from core.agents.profiles.profiles import Profiles
 from core.agents.runner import TurnRequest
 from core.agents.runners import Runners
 from core.agents.runs import Runs
-from core.agents.sandbox import Sandbox
-from core.agents.task_terms import Staff
-from core.agents.tasking import Tasking
+from core.agents.tasks.tasking import Tasking
+from core.agents.tasks.terms import Staff
 from core.agents.terms import Terms
+from core.agents.tools.assets import Attachments
+from core.agents.tools.sandbox import Sandbox
 from core.api import policies
 from core.api.base import AgentName, RunId, SessionId, TaskId
 from core.api.errors import NotFound

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from core.agents.ports import Handover
 from core.api.base import Actor, AgentName, MessageId, PlatformName, RunId, SessionId, TaskId
 from core.api.errors import ConflictError, InvalidInput, NotFound, Refused
+from core.api.platforms import TASKS_PLATFORM
 from core.api.sessions import ChatKind, DropMessage, MessageView, Mode, SendMessage, SendReceipt, Source, Voice
 from core.api.tasks import Routing
 from core.gateway.lanes import Lanes
@@ -12,9 +13,6 @@ from core.gateway.offer import Offer
 from core.gateway.operations import Operations
 from core.gateway.sessions import Sessions
 from core.gateway.source import session_id, source_of
-
-TASKS = PlatformName("tasks")
-"""Platform of sessions that belong to a task alone. Nothing is sent there."""
 
 
 class SessionConversations:
@@ -30,7 +28,7 @@ class SessionConversations:
 
     def new_session_id(self, task_id: TaskId) -> SessionId:
         """The id of a session for one task alone."""
-        return session_id(Source(platform=TASKS, kind=ChatKind.DM, chat=task_id))
+        return session_id(Source(platform=TASKS_PLATFORM, kind=ChatKind.DM, chat=task_id))
 
     def check_session(self, session_id: SessionId) -> None:
         """Raises InvalidInput when it can be the id of no session."""

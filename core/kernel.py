@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from core.agent_side import AgentSide
 from core.api import system
@@ -32,6 +33,8 @@ from core.task_post import MailedTasks
 from core.timetable import Timetable
 from core.upkeep import Upkeep
 from core.vault import Vault
+
+T = TypeVar("T")
 
 _STOP_LIMIT_S = 5.0
 _SEND_LIMIT_S = 2.0
@@ -209,19 +212,27 @@ class Kernel:
             await self.journal.commit([], [("core", ShutdownStarted(reason=reason))], actor=SYSTEM)
         except HermesError as error:
             self._log(f"the stop could not be journaled: {error.message}")
-        await self.gateway.platforms.stop_intake()
-        cut_off = await self.gateway.restart.drain(drain_s)
-        await self.mail.stop(_SEND_LIMIT_S)
-        await self.agents.close()
-        await self.gateway.http.stop()
+        await self._step("intake", self.gateway.platforms.stop_intake())
+        cut_off = await self._step("runs", self.gateway.restart.drain(drain_s))
+        await self._step("deliveries", self.mail.stop(_SEND_LIMIT_S))
+        await self._step("agents", self.agents.close())
+        await self._step("http", self.gateway.http.stop())
         await self.supervisor.stop(deadline_s=_STOP_LIMIT_S)
-        await self.mail.close()
+        await self._step("mail", self.mail.close())
         self.journal.close()
-        await self._store.close()
+        await self._step("store", self._store.close())
         for closer in self._closers:
             closer()
         self.stopped.set()
-        return cut_off
+        return cut_off or 0
+
+    async def _step(self, what: str, step: Awaitable[T]) -> T | None:
+        """Carry out a step of the stop. One that fails keeps nobody from the next; None then."""
+        try:
+            return await step
+        except Exception as error:  # noqa: BLE001 - whatever fails, the core stops
+            self._on_job_error(f"stop: {what}", error)
+            return None
 
     async def _start(self) -> None:
         await self.mail.open()

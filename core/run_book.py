@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from core.agents.booked import RunBegan, RunOver
-from core.agents.ledger import Ledger
+from core.agents.tasks.booked import RunBegan, RunOver
+from core.agents.tasks.ledger import Ledger
 from core.api.sessions import MessageView
 from core.gateway.ports import RunBegun, RunClosed
 from core.pages import Pages

@@ -5,7 +5,8 @@ from console.agent_facts import agent_facts, agent_peek, runner_facts, setting_l
 from console.changes import Changes
 from console.glyphs import badge
 from console.screens.asking import Question
-from console.screens.base import Rows, Stage, View, gone_row, version
+from console.screens.base import Rows, Stage, gone_row, version
+from console.screens.tabs import TabbedView, meant
 from console.session_facts import Fact
 from console.target import Target
 from console.widgets.badge import badge_cell
@@ -15,15 +16,12 @@ from core.api.base import AgentName
 from core.api.profiles import ListRunners, ProfileView, RunnerList
 from core.api.runs import RunnerView
 
-TABS = ("profile", "runners", "settings")
-_PANES = {"profile": "fields", "runners": "table", "settings": "page"}
-_PANE_ROWS = 7
 
-
-class AgentDetailView(View):
+class AgentDetailView(TabbedView):
     """Three tabs over one agent."""
 
     place = "agent"
+    TABS = (("profile", "fields"), ("runners", "table"), ("settings", "page"))
     COLUMNS = (
         Column("state", "STATE", 9),
         Column("session", "SESSION", 18, flex=True),
@@ -38,15 +36,14 @@ class AgentDetailView(View):
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
         self.name: str = ""
-        self.tab = "profile"
         self.runners: dict[str, RunnerView] = {}
         self.rows = Rows(self._row)
         self._question = Question(stage)
 
     @property
-    def panes(self) -> tuple[str, ...]:
-        """The widget of the tab."""
-        return (_PANES[self.tab],)
+    def argument(self) -> str:
+        """Its name."""
+        return self.name
 
     @property
     def view(self) -> ProfileView | None:
@@ -55,39 +52,14 @@ class AgentDetailView(View):
 
     def enter(self, argument: str) -> None:
         """Show an agent by its name or a part of it; "" the one of before."""
-        found = self._found(argument)
+        near = argument.lower()
+        found = meant(argument, self.mirror.work.profiles, before=self.name, fits=lambda name: near in name.lower())
         if found != self.name:
-            self.name, self.tab, self.runners = found, "profile", {}
+            self.name, self.tab, self.runners = found, self.first_tab, {}
             self._question.begin()
-        is_list = self.tab == "runners"
-        self.has_wide_detail, self.detail_rows = is_list, _PANE_ROWS if is_list else 0
-        if is_list:
-            table = self.stage.table
-            table.set_columns(self.COLUMNS)
-            table.set_sort("", descending=False)
-            table.set_source(self.rows)
+        if self.show_list(self.COLUMNS, self.rows):
             self._ask()
         self._draw()
-
-    def _found(self, argument: str) -> str:
-        names = self.mirror.work.profiles
-        if not argument or argument in names:
-            return argument or self.name
-        near = [name for name in names if argument.lower() in name.lower()]
-        return near[0] if len(near) == 1 else argument
-
-    def back(self) -> bool:
-        """From a tab to the profile, then out."""
-        if self.tab != "profile":
-            self.show_tab("profile")
-            return True
-        return False
-
-    def show_tab(self, name: str) -> None:
-        """Another tab."""
-        if name != self.tab:
-            self.tab = name
-            self.stage.go("agent", self.name)
 
     # -- what changed --------------------------------------------------------
 
@@ -108,11 +80,6 @@ class AgentDetailView(View):
         if self.tab == "runners":
             self._ask()
         self._draw()
-
-    def moved(self, row_id: str) -> None:
-        """The pane follows the cursor."""
-        del row_id
-        self._draw_detail()
 
     # -- drawing -------------------------------------------------------------
 
@@ -175,8 +142,7 @@ class AgentDetailView(View):
 
     def extra_lines(self) -> list[list[Part]]:
         """The tabs."""
-        labels = [(name, f"{place} {name}") for place, name in enumerate(TABS, 1)]
-        return [[(f"[{label}]", "accent") if name == self.tab else (f" {label} ", "quiet") for name, label in labels]]
+        return [self.tab_line()]
 
     # -- acts ----------------------------------------------------------------
 
@@ -189,13 +155,6 @@ class AgentDetailView(View):
         """Into the session of a runner."""
         if row_id in self.runners:
             self.stage.go("session", row_id)
-
-    def act(self, action_id: str) -> bool:
-        """Tabs."""
-        if not action_id.startswith("agent.tab_"):
-            return False
-        self.show_tab(action_id.removeprefix("agent.tab_"))
-        return True
 
     def raw(self) -> object | None:
         """The runner under the cursor, else the agent."""

@@ -13,7 +13,7 @@ from console.vitals import Rates, Vitals
 from console.widgets.event_log import EventLog
 from console.widgets.fields import Field, FieldPane
 from console.widgets.status_bar import Part
-from console.widgets.table import Cell, Column, Row, VirtualTable
+from console.widgets.table import Column, Row, VirtualTable
 from console.widgets.transcript import TranscriptView
 from core.api.base import Mark, Query, V
 
@@ -256,7 +256,6 @@ class ListView(View):
         super().__init__(stage)
         self.rows = Rows(self.row)
         self.gate = OrderGate()
-        self._total = 0
 
     def row(self, row_id: str) -> Row:
         """One row of the table."""
@@ -367,11 +366,6 @@ def matches(words: str, *parts: object) -> bool:
     """Whether every word of a filter is somewhere in the parts."""
     whole = "\n".join(str(part) for part in parts).lower()
     return all(word in whole for word in words.lower().split())
-
-
-def toned(words: str, tone: str) -> Cell:
-    """A cell in a tone."""
-    return (words, tone)
 
 
 def version(*parts: Hashable) -> Hashable:

@@ -7,8 +7,9 @@ from typing import ClassVar
 from textual.widget import Widget
 from textual.widgets import Input
 
+from console.screens.reasons import ReasonDialog
 from console.text import counted
-from console.widgets.controls import Buttons, Choice, Lines
+from console.widgets.controls import Choice, Lines
 from console.widgets.dialog import Dialog
 
 
@@ -70,21 +71,19 @@ class ResetChoice:
     reason: str
 
 
-class ResetScreen(Dialog[ResetChoice | None]):
+class ResetScreen(ReasonDialog[ResetChoice | None]):
     """Says what is lost, and asks what becomes of queued messages. The marked button is Cancel."""
 
     AUTO_FOCUS: ClassVar[str | None] = "#buttons"
 
     def __init__(self, title: str, what_happens: Sequence[str], *, loses: Sequence[str], queued: int) -> None:
-        super().__init__()
-        self.title_text = title
+        super().__init__(title, ("cancel", "reset"))
         self._what_happens = tuple(what_happens)
         self._loses = tuple(loses)
         self._queued = queued
         self._choice = Choice(
             (f"keep {counted(queued, 'queued message')}", "drop them: the agent never sees them"), id="queue"
         )
-        self._buttons = Buttons(("cancel", "reset"), id="buttons")
 
     def parts(self) -> Iterable[Widget]:
         """What happens, what is lost, the queue, a reason, the buttons."""
@@ -93,22 +92,12 @@ class ResetScreen(Dialog[ResetChoice | None]):
         yield Lines([("", "plain")])
         if self._queued:
             yield self._choice
-        yield self.row("reason", self.entry("reason", "kept in the journal"))
-        yield self._buttons
+        yield from self.last_parts()
 
     def keys(self) -> str:
         """Which keys do what."""
         return "tab next   left right choose   enter press: reset or cancel   esc cancel"
 
-    def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Enter in the reason goes to the buttons."""
-        message.stop()
-        self._buttons.focus()
-
-    def on_buttons_pressed(self, message: Buttons.Pressed) -> None:
-        """Reset or not."""
-        if message.index != 1:
-            self.dismiss(None)
-            return
-        reason = self.query_one("#reason", Input).value.strip()
-        self.dismiss(ResetChoice(bool(self._queued) and self._choice.index == 1, reason))
+    def chosen(self, reason: str) -> ResetChoice:
+        """What becomes of the queue, and why."""
+        return ResetChoice(bool(self._queued) and self._choice.index == 1, reason)

@@ -7,7 +7,8 @@ from console.mail_names import mail_name, read_mail_id
 from console.mail_scopes import MailScope
 from console.mailbox_facts import mail_facts, mail_peek, preview
 from console.screens.asking import Question
-from console.screens.base import Rows, Stage, View, gone_row, version
+from console.screens.base import Rows, Stage, gone_row, version
+from console.screens.tabs import TabbedView
 from console.session_facts import Fact
 from console.target import Target
 from console.widgets.badge import badge_cell
@@ -16,14 +17,12 @@ from console.widgets.table import Column, Row
 from core.api.base import MailId
 from core.api.mail import GetMail, MailFilter, MailPage, MailState, MailView, TraceMail
 
-TABS = ("message", "trace")
-_PANE_ROWS = 7
 
-
-class MailDetailView(View):
+class MailDetailView(TabbedView):
     """Two tabs: the message, and all that share its correlation id."""
 
     place = "mail"
+    TABS = (("message", "fields"), ("trace", "table"))
     COLUMNS = (
         Column("state", "STATE", 9),
         Column("id", "ID", 10),
@@ -38,7 +37,6 @@ class MailDetailView(View):
         super().__init__(stage)
         self.mail_id = 0
         self._argument: str = ""
-        self.tab = "message"
         self.mail: MailView | None = None
         self.trace: dict[str, MailView] = {}
         self.rows = Rows(self._row)
@@ -46,22 +44,16 @@ class MailDetailView(View):
         self._asked_trace = Question(stage)
 
     @property
-    def panes(self) -> tuple[str, ...]:
-        """The widget of the tab."""
-        return ("fields",) if self.tab == "message" else ("table",)
+    def argument(self) -> str:
+        """What was asked for."""
+        return self._argument
 
     def enter(self, argument: str) -> None:
         """Show a message by m-123 or 123; with `trace` after it, its trace; "" the one of before."""
         if argument and argument != self._argument:
             self._argument = argument
             self._begin(*argument.partition(" ")[::2])
-        is_trace = self.tab == "trace"
-        self.has_wide_detail, self.detail_rows = is_trace, _PANE_ROWS if is_trace else 0
-        if is_trace:
-            table = self.stage.table
-            table.set_columns(self.COLUMNS)
-            table.set_sort("", descending=False)
-            table.set_source(self.rows)
+        self.show_list(self.COLUMNS, self.rows)
         self._ask()
         self._draw()
 
@@ -74,19 +66,6 @@ class MailDetailView(View):
         if found is None:
             self._asked_mail.error = f"{text.clean(name)} names no message; write m-123 or 123"
         self.tab = "trace" if tab == "trace" else "message"
-
-    def back(self) -> bool:
-        """From the trace to the message, then out."""
-        if self.tab == "trace":
-            self.show_tab("message")
-            return True
-        return False
-
-    def show_tab(self, name: str) -> None:
-        """Another tab."""
-        if name != self.tab:
-            self.tab = name
-            self.stage.go("mail", self._argument)
 
     # -- asking --------------------------------------------------------------
 
@@ -128,11 +107,6 @@ class MailDetailView(View):
             self.stage.table.order_changed()
             self.stage.table.move_to(str(self.mail_id))
         self.stage.table.refresh_rows(None)
-        self._draw_detail()
-
-    def moved(self, row_id: str) -> None:
-        """The pane follows the cursor."""
-        del row_id
         self._draw_detail()
 
     def _draw_detail(self) -> None:
@@ -197,8 +171,7 @@ class MailDetailView(View):
 
     def extra_lines(self) -> list[list[Part]]:
         """The tabs."""
-        labels = [(name, f"{place} {name}") for place, name in enumerate(TABS, 1)]
-        return [[(f"[{label}]", "accent") if name == self.tab else (f" {label} ", "quiet") for name, label in labels]]
+        return [self.tab_line()]
 
     # -- acts ----------------------------------------------------------------
 
@@ -229,13 +202,10 @@ class MailDetailView(View):
 
     def act(self, action_id: str) -> bool:
         """Tabs."""
-        if action_id.startswith("mail.tab_"):
-            self.show_tab(action_id.removeprefix("mail.tab_"))
-        elif action_id == "obj.trace":
+        if action_id == "obj.trace":
             self.show_tab("trace")
-        else:
-            return False
-        return True
+            return True
+        return super().act(action_id)
 
     def raw(self) -> object | None:
         """The message."""

@@ -10,11 +10,12 @@ from textual.widgets import Input, TextArea
 
 from console.mail_payload import read_payload
 from console.mail_scopes import MailScope
+from console.screens.reasons import ReasonDialog
 from console.session_filter import span_s
 from console.text import age, clean
-from console.widgets.composer import Editor
-from console.widgets.controls import Buttons, Choice, Lines
+from console.widgets.controls import Choice, Lines
 from console.widgets.dialog import Dialog
+from console.widgets.editor import Editor
 from console.widgets.surface import app_of
 from core.api.mail import Priority
 
@@ -174,19 +175,18 @@ class ScopeChoice:
     reason: str
 
 
-class ScopeScreen(Dialog[ScopeChoice | None]):
+class ScopeScreen(ReasonDialog[ScopeChoice | None]):
     """Which messages are meant. Nothing happens by it: what follows counts them first."""
 
     AUTO_FOCUS: ClassVar[str | None] = "#scope"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "count", "count", show=False, id="dialog.submit")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "do", "count", show=False, id="dialog.submit")]
+    DEED = 0
 
     def __init__(self, title: str, scopes: Sequence[MailScope], *, asks_target: bool) -> None:
-        super().__init__()
-        self.title_text = title
+        super().__init__(title, ("count them first", "cancel"))
         self._scopes = tuple(scopes)
         self._asks_target = asks_target
         self._choice = Choice([scope.words for scope in self._scopes], is_vertical=True, id="scope")
-        self._buttons = Buttons(("count them first", "cancel"), id="buttons")
 
     def parts(self) -> Iterable[Widget]:
         """The sets, the target, a reason."""
@@ -194,7 +194,7 @@ class ScopeScreen(Dialog[ScopeChoice | None]):
         yield Lines([("", "plain")])
         if self._asks_target:
             yield self.row("to", self.entry("to", "another mailbox; empty: where each of them died"))
-        yield self.row("reason", self.entry("reason", "kept in the journal"))
+        yield self.reason_row()
         yield Lines([("", "plain"), ("a dry run counts them before anything is done", "quiet")])
         yield self._buttons
 
@@ -202,20 +202,7 @@ class ScopeScreen(Dialog[ScopeChoice | None]):
         """Which keys do what."""
         return "j k choose   enter count them   tab next   esc close"
 
-    def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Enter in a line goes to the buttons."""
-        message.stop()
-        self._buttons.focus()
-
-    def on_buttons_pressed(self, message: Buttons.Pressed) -> None:
-        """Count, or leave."""
-        if message.index == 0:
-            self.action_count()
-        else:
-            self.dismiss(None)
-
-    def action_count(self) -> None:
-        """Count what is chosen: nothing is done by it yet."""
+    def chosen(self, reason: str) -> ScopeChoice:
+        """What is to be counted: nothing is done by it yet."""
         target = self.query_one("#to", Input).value.strip() if self._asks_target else ""
-        reason = self.query_one("#reason", Input).value.strip()
-        self.dismiss(ScopeChoice(self._scopes[self._choice.index], target, reason))
+        return ScopeChoice(self._scopes[self._choice.index], target, reason)

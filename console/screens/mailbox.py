@@ -6,8 +6,9 @@ from console.mail_scopes import of_messages
 from console.mailbox_facts import mail_peek, mailbox_badge, mailbox_facts, mailbox_peek
 from console.mailbox_rows import depth_of
 from console.mailbox_words import REASONS, cause_words, rate, standing
-from console.screens.base import Stage, View
+from console.screens.base import Stage
 from console.screens.mail_pages import MailPages
+from console.screens.tabs import TabbedView, meant
 from console.session_facts import Fact
 from console.target import Target
 from console.widgets.status_bar import Part
@@ -15,27 +16,24 @@ from core.api.base import MailId
 from core.api.mail import DeadGroup, MailFilter, MailView
 from core.api.mailboxes import MailboxView
 
-TABS = ("waiting", "dead", "figures")
-_PANE_ROWS = 7
 
-
-class MailboxDetailView(View):
+class MailboxDetailView(TabbedView):
     """Three tabs over one mailbox. A group of dead letters narrows the second."""
 
     place = "mailbox"
+    TABS = (("waiting", "table"), ("dead", "table"), ("figures", "fields"))
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
         self.name: str = ""
         self._argument: str = ""
-        self.tab = "waiting"
         self.group: DeadGroup | None = None
         self.pages = MailPages(stage, self._shown)
 
     @property
-    def panes(self) -> tuple[str, ...]:
-        """The widget of the tab."""
-        return ("fields",) if self.tab == "figures" else ("table",)
+    def argument(self) -> str:
+        """What was asked for."""
+        return self._argument
 
     @property
     def view(self) -> MailboxView | None:
@@ -47,17 +45,11 @@ class MailboxDetailView(View):
     def enter(self, argument: str) -> None:
         """Show a mailbox by its name or a part of it; "" the one of before."""
         self._argument = argument or self._argument
-        found = self._found(argument)
+        near = argument.lower()
+        found = meant(argument, self.mirror.mail.views, before=self.name, fits=lambda name: near in name.lower())
         if found != self.name:
-            self.name, self.tab, self.group, self.filter_text = found, "waiting", None, ""
+            self.name, self.tab, self.group, self.filter_text = found, self.first_tab, None, ""
         self._show_tab()
-
-    def _found(self, argument: str) -> str:
-        names = self.mirror.mail.views
-        if not argument or argument in names:
-            return argument or self.name
-        near = [name for name in names if argument.lower() in name.lower()]
-        return near[0] if len(near) == 1 else argument
 
     def show_group(self, group: DeadGroup) -> None:
         """Show the dead letters of one cause."""
@@ -66,22 +58,20 @@ class MailboxDetailView(View):
 
     def back(self) -> bool:
         """Close the filter, then the group, then the tab."""
-        if super().back():
+        if self.filter_text:
+            self.set_filter("")
             return True
         if self.group is not None:
             # The group is where the operator came from.
             self.group = None
             return False
-        if self.tab != "waiting":
-            self.show_tab("waiting")
-            return True
-        return False
+        return super().back()
 
     def show_tab(self, name: str) -> None:
         """Another tab."""
         if name != self.tab or self.group is not None:
             self.tab, self.group, self.filter_text = name, None, ""
-            self.stage.go("mailbox", self._argument)
+            self.stage.go(self.place, self.argument)
 
     def _base(self) -> MailFilter:
         if self.group is None:
@@ -89,18 +79,13 @@ class MailboxDetailView(View):
         return MailFilter(reason=self.group.reason, cause=self.group.cause)
 
     def _show_tab(self) -> None:
-        is_list = self.tab != "figures"
-        self.has_wide_detail, self.detail_rows = is_list, _PANE_ROWS if is_list else 0
-        if not is_list:
-            self._draw_figures()
-        else:
+        if self.is_list:
             self.pages.begin(self.name, dead=self.tab == "dead", base=self._base(), filter_text=self.filter_text)
-            table = self.stage.table
-            table.set_columns(self.pages.columns)
-            table.set_sort("", descending=False)
-            table.set_source(self.pages.rows)
+        if self.show_list(self.pages.columns, self.pages.rows):
             self._shown()
             self._ask()
+        else:
+            self._draw_figures()
         self._draw_detail()
 
     # -- what changed --------------------------------------------------------
@@ -228,13 +213,8 @@ class MailboxDetailView(View):
 
     def _tabs(self, waiting: int, dead: int) -> list[Part]:
         counts = {"waiting": waiting, "dead": dead}
-        parts: list[Part] = []
-        for place, name in enumerate(TABS, 1):
-            count = f"({text.short_count(counts[name])})" if counts.get(name) else ""
-            label = f"{place} {name}{count}"
-            tone = "failing" if name == "dead" and dead else "quiet"
-            parts.append((f"[{label}]", "accent") if name == self.tab else (f" {label} ", tone))
-        return parts
+        notes = {name: f"({text.short_count(count)})" for name, count in counts.items() if count}
+        return self.tab_line(notes, {"dead": "failing"} if dead else {})
 
     # -- acts ----------------------------------------------------------------
 
@@ -261,14 +241,12 @@ class MailboxDetailView(View):
 
     def act(self, action_id: str) -> bool:
         """Tabs, the desk of the dead letters, the trace of a message."""
-        if action_id.startswith("mailbox.tab_"):
-            self.show_tab(action_id.removeprefix("mailbox.tab_"))
-        elif action_id == "view.dead":
+        if action_id == "view.dead":
             self.stage.go("dead", self.name)
         elif action_id == "obj.trace" and (mail := self._mail()) is not None:
             self.stage.go("mail", f"{mail.id} trace")
         else:
-            return False
+            return super().act(action_id)
         return True
 
     def raw(self) -> object | None:

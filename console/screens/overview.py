@@ -41,11 +41,6 @@ class OverviewView(ListView):
         self._left_at = 0.0
         self._away_s: float | None = None
 
-    @property
-    def need_count(self) -> int:
-        """How many things need attention."""
-        return len(self._needs)
-
     def left(self) -> None:
         """The operator looks away."""
         self._left_seq, self._left_at, self._away_s = int(self.mirror.seq), self.stage.now(), None

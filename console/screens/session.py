@@ -4,10 +4,11 @@ from console import text
 from console.changes import Changes
 from console.event_line import event_line
 from console.glyphs import badge
-from console.screens.base import Stage, View
+from console.screens.base import Stage
 from console.screens.events import log_line
 from console.screens.raw import raw_fields
 from console.screens.session_inputs import SessionInputs
+from console.screens.tabs import TabbedView
 from console.session_facts import all_facts, approval_facts, peek, queue_words
 from console.session_index import who
 from console.session_runtime import alarms
@@ -23,17 +24,22 @@ from core.api.sessions import SessionView
 from core.api.system import EventPage, ListEvents
 from core.api.transcripts import ReadTranscript, TranscriptPage
 
-TABS = ("transcript", "timeline", "inputs", "state", "raw")
-_PANE = {"transcript": "transcript", "timeline": "log", "inputs": "table", "state": "fields", "raw": "page"}
 _ASK_PERIOD_S = 0.3
 _INPUT_ROWS = 9
 _LEAST_WORDS = 16
 
 
-class SessionDetailView(View):
+class SessionDetailView(TabbedView):
     """Five tabs over one session."""
 
     place = "session"
+    TABS = (
+        ("transcript", "transcript"),
+        ("timeline", "log"),
+        ("inputs", "table"),
+        ("state", "fields"),
+        ("raw", "page"),
+    )
     has_wide_detail = True
     detail_rows = 0
 
@@ -41,7 +47,6 @@ class SessionDetailView(View):
         super().__init__(stage)
         self.decide_key = decide_key
         self.session_id = ""
-        self.tab = "transcript"
         self.inputs = SessionInputs(stage)
         self._seen = (-1, -1)
         self._tail: list[TranscriptItem] = []
@@ -50,9 +55,9 @@ class SessionDetailView(View):
         self._is_asking_earlier = False
 
     @property
-    def panes(self) -> tuple[str, ...]:
-        """The widget of the tab."""
-        return (_PANE[self.tab],)
+    def argument(self) -> str:
+        """Its id."""
+        return self.session_id
 
     @property
     def view(self) -> SessionView | None:
@@ -74,7 +79,7 @@ class SessionDetailView(View):
         """Show a session; "" the one of before."""
         if argument and argument != self.session_id:
             self.session_id = self.inputs.session_id = argument
-            self.tab = "transcript"
+            self.tab = self.first_tab
         self.mirror.watch(SessionId(self.session_id))
         self._seen, self._tail = (-1, -1), []
         self._asked_at = float("-inf")
@@ -86,19 +91,6 @@ class SessionDetailView(View):
         self.mirror.watch(None)
         self.stage.transcript.set_lines([])
         self.stage.transcript.set_live(None)
-
-    def back(self) -> bool:
-        """From a tab to the transcript, then out."""
-        if self.tab != "transcript":
-            self.show_tab("transcript")
-            return True
-        return False
-
-    def show_tab(self, name: str) -> None:
-        """Another tab."""
-        if name != self.tab:
-            self.tab = name
-            self.stage.go("session", self.session_id)
 
     def _show_tab(self) -> None:
         # On a narrow screen too, the editor of the queue says all about what is under its cursor.
@@ -118,10 +110,6 @@ class SessionDetailView(View):
             self._draw()
         elif self.tab == "timeline" and changes.event_count:
             self._draw_timeline()
-
-    def moved(self, row_id: str) -> None:  # noqa: ARG002 - the table knows it too
-        """The cursor is on another row of the queue."""
-        self._draw_detail()
 
     def tick(self) -> None:
         """Ages are another."""
@@ -254,7 +242,8 @@ class SessionDetailView(View):
 
     def extra_lines(self) -> list[list[Part]]:
         """The facts that count most, and the tabs."""
-        return [self._facts_line(), self._tabs_line()]
+        count = self.inputs.open_count()
+        return [self._facts_line(), self.tab_line({"inputs": f"({count})"} if count else {})]
 
     def _facts_line(self) -> list[Part]:
         view = self.view
@@ -274,15 +263,6 @@ class SessionDetailView(View):
             parts.append((f"{view.unsent} unsent", "needs"))
         return parts
 
-    def _tabs_line(self) -> list[Part]:
-        counts = {"inputs": self.inputs.open_count()}
-        parts: list[Part] = []
-        for place, name in enumerate(TABS, 1):
-            count = f"({counts[name]})" if counts.get(name) else ""
-            label = f"{place} {name}{count}"
-            parts.append((f"[{label}]", "accent") if name == self.tab else (f" {label} ", "quiet"))
-        return parts
-
     # -- acts ----------------------------------------------------------------
 
     def target(self) -> Target:
@@ -300,9 +280,6 @@ class SessionDetailView(View):
 
     def act(self, action_id: str) -> bool:
         """Tabs and following."""
-        if action_id.startswith("session.tab_"):
-            self.show_tab(action_id.removeprefix("session.tab_"))
-            return True
         if action_id == "obj.raw":
             self.show_tab("raw")
             return True
@@ -310,7 +287,7 @@ class SessionDetailView(View):
             pane = self.stage.log if self.tab == "timeline" else self.stage.transcript
             pane.set_follow(not pane.is_following)
             return True
-        return False
+        return super().act(action_id)
 
     def ask_earlier(self) -> None:
         """The operator came to the first entry that is there."""

@@ -5,8 +5,9 @@ from console.changes import Changes
 from console.event_line import EventLine
 from console.glyphs import badge
 from console.screens.asking import Question
-from console.screens.base import Rows, Stage, View, gone_row, version
+from console.screens.base import Rows, Stage, gone_row, version
 from console.screens.events import log_line
+from console.screens.tabs import TabbedView, meant
 from console.session_facts import Fact
 from console.target import Target
 from console.task_facts import next_words, run_facts, since, task_facts, task_peek, title, tree
@@ -17,16 +18,15 @@ from core.api.base import TaskId
 from core.api.streams import ReadStream, StreamBatch, StreamItem, StreamKind
 from core.api.tasks import GetTask, TaskDetail, TaskView
 
-TABS = ("task", "log", "runs", "tree")
-_PANES = {"task": "fields", "log": "log", "runs": "table", "tree": "table"}
-_PANE_ROWS = 8
 _LEVELS = {StreamKind.APPROVAL: "warn", StreamKind.STATE: "good"}
 
 
-class TaskDetailView(View):
+class TaskDetailView(TabbedView):
     """Four tabs over one task."""
 
     place = "task"
+    TABS = (("task", "fields"), ("log", "log"), ("runs", "table"), ("tree", "table"))
+    PANE_ROWS = 8
     RUN_COLUMNS = (
         Column("state", "STATE", 11),
         Column("run", "RUN", 12),
@@ -45,7 +45,6 @@ class TaskDetailView(View):
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
         self.task_id: str = ""
-        self.tab = "task"
         self.found: TaskDetail | None = None
         self.rows = Rows(self._row)
         self._depths: dict[str, int] = {}
@@ -56,9 +55,9 @@ class TaskDetailView(View):
         self._has_gap = False
 
     @property
-    def panes(self) -> tuple[str, ...]:
-        """The widget of the tab."""
-        return (_PANES[self.tab],)
+    def argument(self) -> str:
+        """Its id."""
+        return self.task_id
 
     @property
     def task(self) -> TaskView | None:
@@ -71,20 +70,16 @@ class TaskDetailView(View):
 
     def enter(self, argument: str) -> None:
         """Show a task by its id or the end of it; "" the one of before."""
-        found = self._named(argument)
+        names = self.mirror.work.tasks
+        found = meant(argument, names, before=self.task_id, fits=lambda name: name.endswith(argument))
         if found != self.task_id:
-            self.task_id, self.tab, self.found = found, "task", None
+            self.task_id, self.tab, self.found = found, self.first_tab, None
             self._after, self._lines, self._has_gap = 0, [], False
             self._asked.begin()
             self._asked_log.begin()
-        is_list = self.tab in {"runs", "tree"}
-        self.has_wide_detail, self.detail_rows = is_list, _PANE_ROWS if is_list else 0
-        if is_list:
-            table = self.stage.table
-            table.set_columns(self.RUN_COLUMNS if self.tab == "runs" else self.TREE_COLUMNS)
-            table.set_sort("", descending=False)
+        if self.is_list:
             self.rows = Rows(self._row)
-            table.set_source(self.rows)
+        self.show_list(self.RUN_COLUMNS if self.tab == "runs" else self.TREE_COLUMNS, self.rows)
         if self.tab == "log":
             log = self.stage.log
             log.clear_lines()
@@ -93,26 +88,6 @@ class TaskDetailView(View):
             log.set_follow(True)
         self._ask()
         self._draw()
-
-    def _named(self, argument: str) -> str:
-        names = self.mirror.work.tasks
-        if not argument or argument in names:
-            return argument or self.task_id
-        near = [name for name in names if name.endswith(argument)]
-        return near[0] if len(near) == 1 else argument
-
-    def back(self) -> bool:
-        """From a tab to the task, then out."""
-        if self.tab != "task":
-            self.show_tab("task")
-            return True
-        return False
-
-    def show_tab(self, name: str) -> None:
-        """Another tab."""
-        if name != self.tab:
-            self.tab = name
-            self.stage.go("task", self.task_id)
 
     # -- asking --------------------------------------------------------------
 
@@ -145,11 +120,6 @@ class TaskDetailView(View):
         if self.tab == "log" or self._asked.is_new or self._asked.error:
             self._ask()
         self._draw()
-
-    def moved(self, row_id: str) -> None:
-        """The pane follows the cursor."""
-        del row_id
-        self._draw_detail()
 
     # -- drawing -------------------------------------------------------------
 
@@ -192,7 +162,7 @@ class TaskDetailView(View):
         self._draw_detail()
 
     def _draw_detail(self) -> None:
-        if self.tab not in {"runs", "tree"}:
+        if not self.is_list:
             return
         row_id, use_ascii = self.stage.table.cursor_id or "", self.stage.use_ascii
         facts: list[Fact] = []
@@ -255,13 +225,11 @@ class TaskDetailView(View):
 
     def extra_lines(self) -> list[list[Part]]:
         """How it stands, and the tabs."""
-        labels = [(name, f"{place} {name}") for place, name in enumerate(TABS, 1)]
-        tabs = [(f"[{label}]", "accent") if name == self.tab else (f" {label} ", "quiet") for name, label in labels]
         task = self.task
         if task is None:
-            return [tabs]
+            return [self.tab_line()]
         sign = badge(task.state, use_ascii=self.stage.use_ascii)
-        return [[(sign.text, sign.tone), (next_words(task, self.stage.age_s), "plain")], tabs]
+        return [[(sign.text, sign.tone), (next_words(task, self.stage.age_s), "plain")], self.tab_line()]
 
     # -- acts ----------------------------------------------------------------
 
@@ -291,15 +259,13 @@ class TaskDetailView(View):
 
     def act(self, action_id: str) -> bool:
         """Tabs, following the log, the way to the session."""
-        if action_id.startswith("task.tab_"):
-            self.show_tab(action_id.removeprefix("task.tab_"))
-        elif action_id == "task.session":
+        if action_id == "task.session":
             if self.task is not None:
                 self.stage.go("session", str(self.task.session_id))
         elif action_id == "log.follow" and self.tab == "log":
             self.stage.log.set_follow(not self.stage.log.is_following)
         else:
-            return False
+            return super().act(action_id)
         return True
 
     def raw(self) -> object | None:

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from console.actions import find_action
 from console.agent_facts import agent_facts, runner_facts
 from console.agent_receipts import agent_words, kept_words, removed_words, reset_words
 from console.profile_text import lines_of, read_settings
-from console.session_facts import Fact
 from console.shell.call import Call, Verb
-from console.shell.printing import facts, since, table
+from console.shell.flags import add_nothing, add_reason, add_yes
+from console.shell.printing import fact_lines, facts, since, table
 from core.api.base import AgentName, Mark, SessionId
 from core.api.errors import InvalidInput
 from core.api.policies import ExplainPolicy, ListRuntimes, PolicyVerdict, RuntimeList
@@ -37,10 +36,6 @@ from core.api.profiles import (
 from core.api.runs import ToolKind
 
 _FILE_LIMIT = 1_048_576
-
-
-def _add_nothing(_parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
@@ -96,16 +91,11 @@ def _shown(view: ProfileView, now: Mark) -> Iterator[str]:
     def age(mark: Mark) -> float:
         return now.mono - mark.mono
 
-    yield from _as_lines(agent_facts(view, age, use_ascii=True))
+    yield from fact_lines(agent_facts(view, age, use_ascii=True))
     yield ""
     yield "settings:"
     for line in lines_of(view.settings):
         yield f"  {line}"
-
-
-def _as_lines(shown: list[Fact]) -> Iterator[str]:
-    pairs = [(label.removeprefix("-- "), value) for label, value, _ in shown if label or value]
-    yield from facts(pairs)
 
 
 async def _runners(call: Call) -> None:
@@ -122,7 +112,7 @@ def _add_runners(parser: argparse.ArgumentParser) -> None:
 
 def _runner_rows(found: RunnerList, now: Mark, width: int | None) -> list[str]:
     if len(found.runners) == 1:
-        return list(_as_lines(runner_facts(found.runners[0], lambda mark: now.mono - mark.mono, use_ascii=True)))
+        return fact_lines(runner_facts(found.runners[0], lambda mark: now.mono - mark.mono, use_ascii=True))
     head = ("session", "agent", "state", "since", "last sign", "generation", "mode", "user", "run")
     rows = [
         (
@@ -254,12 +244,11 @@ async def _sync(call: Call) -> None:
 
 def _add_delete(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_yes(parser)
 
 
 async def _delete(call: Call) -> None:
-    action = find_action("agent.delete")
-    call.confirm(f"removing {call.args.agent}", action.loses if action else "")
+    call.confirm(f"removing {call.args.agent}", "agent.delete")
     receipt = await call.execute(DeleteProfile(name=_name(call)))
     call.give(receipt, lambda: [removed_words(receipt)[0]])
 
@@ -267,9 +256,9 @@ async def _delete(call: Call) -> None:
 # -- work ----------------------------------------------------------------------
 
 
-def _add_reason(parser: argparse.ArgumentParser) -> None:
+def _add_hold(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
-    parser.add_argument("--reason", default="", help="kept in the journal")
+    add_reason(parser)
 
 
 async def _enable(call: Call) -> None:
@@ -306,7 +295,7 @@ def _add_reset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--session", default="", help="only of this session")
     parser.add_argument("--user", default="", help="only of this user, as PLATFORM:ID")
     parser.add_argument("--hard", action="store_true", help="tell their runs to stop first")
-    parser.add_argument("--reason", default="", help="kept in the journal")
+    add_reason(parser)
 
 
 async def _reset(call: Call) -> None:
@@ -324,19 +313,19 @@ async def _reset(call: Call) -> None:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("agents", "list", "every agent, and what holds it back", _add_nothing, _list),
+    Verb("agents", "list", "every agent, and what holds it back", add_nothing, _list),
     Verb("agents", "show", "one agent: pool, policy, who enforces it, settings", _add_name, _show),
     Verb("agents", "runners", "runners that are live", _add_runners, _runners),
     Verb("agents", "defaults", "what a new agent of that name would be", _add_defaults, _defaults),
-    Verb("agents", "runtimes", "what can carry agents and tools on this machine", _add_nothing, _runtimes),
+    Verb("agents", "runtimes", "what can carry agents and tools on this machine", add_nothing, _runtimes),
     Verb("agents", "why", "would this ask, and by which rule", _add_why, _why),
     Verb("agents", "create", "make an agent", _add_settings, _create),
     Verb("agents", "update", "change keys of a profile", _add_update, _update),
     Verb("agents", "sync", "read its file again and put it to use", _add_name, _sync),
     Verb("agents", "delete", "remove an agent of the store", _add_delete, _delete),
     Verb("agents", "enable", "let it work again", _add_name, _enable),
-    Verb("agents", "disable", "let its runs end and take no message for it", _add_reason, _disable),
-    Verb("agents", "pause", "begin none of its runs", _add_reason, _pause),
+    Verb("agents", "disable", "let its runs end and take no message for it", _add_hold, _disable),
+    Verb("agents", "pause", "begin none of its runs", _add_hold, _pause),
     Verb("agents", "resume", "begin runs again, also after failures", _add_name, _resume),
     Verb("agents", "limit", "let at most N runs go on", _add_limit, _limit),
     Verb("agents", "reset", "let runners go", _add_reset, _reset),

@@ -10,6 +10,7 @@ from typing import NamedTuple, TextIO
 
 import msgspec
 
+from console.actions import find_action
 from console.text import clean
 from core.api.base import Actor, ActorKind, Command, Mark, Query, R, V
 from core.api.codec import encode
@@ -81,10 +82,15 @@ class Call:
         """A line for people, aside from the data."""
         self.streams.narrate(text)
 
-    def confirm(self, what: str, loses: str) -> None:
-        """Ask before something is lost. Raises Refused unless the answer is yes, or --yes was given."""
+    def confirm(self, what: str, action_id: str, *, also: str = "") -> None:
+        """Ask before something is lost. Raises Refused unless the answer is yes, or --yes was given.
+
+        action_id: whose words say what is lost. also: what is lost besides.
+        """
         if self.args.yes:
             return
+        action = find_action(action_id)
+        loses = (action.loses if action else "") + also
         if not self.streams.stdin.isatty():
             raise Refused(
                 f"{what} loses {loses}; nobody is there to ask", rule="confirmation", fix="add --yes if you mean it"
@@ -96,7 +102,7 @@ class Call:
 
 
 class Verb(NamedTuple):
-    """One shell command. loses: asks for confirmation; the words come from the registry of actions."""
+    """One shell command. add: gives the parser its arguments; run: carries it out and may return an exit code."""
 
     noun: str
     verb: str

@@ -2,10 +2,10 @@
 
 import argparse
 
-from console.actions import find_action
 from console.mail_filter import is_everything
 from console.mail_names import mail_name
 from console.shell.call import Call, Verb
+from console.shell.flags import add_yes
 from console.shell.mail_filters import add_filter, filter_of
 from console.shell.printing import facts, since, table
 from console.text import counted, redact
@@ -82,7 +82,7 @@ async def _redrive(call: Call) -> None:
 def _add_purge(parser: argparse.ArgumentParser) -> None:
     _add_which(parser)
     parser.add_argument("--dead", action="store_true", help="among the dead letters, not what waits")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_yes(parser)
     parser.add_argument("--everything", action="store_true", help="without a filter: all of them")
 
 
@@ -102,9 +102,8 @@ async def _purge(call: Call) -> None:
     command = PurgeMailbox(mailbox=mailbox, dead=args.dead, where=where, dry_run=True, reason=args.why)
     receipt = await call.execute(command)
     if not args.dry_run and receipt.matched:
-        action = find_action("mail.purge")
         what = counted(receipt.matched, "dead letter" if args.dead else "waiting message")
-        call.confirm(f"dropping {what} of {mailbox or 'all mailboxes'}", action.loses if action else "")
+        call.confirm(f"dropping {what} of {mailbox or 'all mailboxes'}", "mail.purge")
         command = PurgeMailbox(mailbox=mailbox, dead=args.dead, where=where, dry_run=False, reason=args.why)
         receipt = await call.execute(command)
     call.give(receipt, lambda: _receipt(receipt, "dropped"))

@@ -2,8 +2,8 @@
 
 import argparse
 
-from console.actions import find_action
 from console.shell.call import Call, Verb
+from console.shell.flags import add_reason, add_yes
 from console.shell.printing import facts, since, table
 from console.text import age
 from core.api.base import DeliveryId, Mark
@@ -52,13 +52,12 @@ async def _retry(call: Call) -> None:
 
 def _add_drop(parser: argparse.ArgumentParser) -> None:
     _add_id(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--reason", default="", help="kept in the journal")
+    add_yes(parser)
+    add_reason(parser)
 
 
 async def _drop(call: Call) -> None:
-    action = find_action("delivery.drop")
-    call.confirm(f"dropping {call.args.id}", action.loses if action else "")
+    call.confirm(f"dropping {call.args.id}", "delivery.drop")
     view = await call.execute(DropDelivery(delivery_id=DeliveryId(call.args.id), reason=call.args.reason))
     call.give(view, lambda: _facts(view))
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from console.actions import find_action
 from console.mail_names import mail_name
 from console.mail_payload import read_payload
 from console.mailbox_facts import payload_lines
@@ -13,11 +12,11 @@ from console.mailbox_policy import policy_lines, read_policy
 from console.mailbox_rows import depth_of
 from console.mailbox_words import REASONS, conservation, difference, duration, rate, standing
 from console.shell.call import Call, Verb
+from console.shell.flags import add_yes
 from console.shell.mail_filters import add_filter, filter_of, mail_id_of, span_of
 from console.shell.printing import block, facts, since, table
 from console.text import age, redact, stamp
 from core.api.base import MailboxName, MailId, Mark
-from core.api.errors import Refused
 from core.api.mail import BrowseMail, GetMail, MailView, PostMail, PostReceipt, Priority
 from core.api.mailboxes import (
     CreateMailbox,
@@ -317,14 +316,11 @@ async def _policy(call: Call) -> None:
 
 def _add_delete(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_yes(parser)
 
 
 async def _delete(call: Call) -> None:
-    action = find_action("mailbox.delete")
-    if action is None:
-        raise Refused("removing a mailbox is no action of this console", rule="registry")
-    call.confirm(f"removing {call.args.mailbox}", action.loses)
+    call.confirm(f"removing {call.args.mailbox}", "mailbox.delete")
     receipt = await call.execute(DeleteMailbox(mailbox=_name(call)))
     call.give(receipt, lambda: facts([("removed", call.args.mailbox)]))
 

@@ -37,6 +37,11 @@ def facts(pairs: Iterable[tuple[str, object]]) -> list[str]:
     return [f"{name.ljust(widest)}{GAP}{value}".rstrip() for name, value in shown]
 
 
+def fact_lines(shown: Iterable[tuple[str, str, str]]) -> list[str]:
+    """What a screen shows as label, value and tone, as names and values."""
+    return facts((label.removeprefix("-- "), value) for label, value, _ in shown if label or value)
+
+
 def ages(marks: Iterable[tuple[str, Mark | None]], now: Mark) -> list[str]:
     """A table of facts with their ages and wall times; what never happened says so."""
     rows = [

@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 
 from console import queue_receipts as receipts
-from console.actions import find_action
 from console.exit_codes import Exit
 from console.mode_words import MODE_WORDS
 from console.session_runtime import asks_words, compaction_words, context, lease_problem
 from console.shell.call import Call, Verb
+from console.shell.flags import add_reason, add_session
 from console.shell.printing import facts, since, table
 from console.text import age
 from core.api.base import Mark, MessageId, RunId, SessionId
@@ -75,12 +75,8 @@ def mode_words(message: MessageView) -> str:
 # -- the queue -----------------------------------------------------------------
 
 
-def _add_key(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("key", metavar="KEY", help="id of the session, as `sessions list` prints it")
-
-
 def _add_message(parser: argparse.ArgumentParser) -> None:
-    _add_key(parser)
+    add_session(parser)
     parser.add_argument("message", metavar="MESSAGE", help="id of a queued message, as `sessions queue` prints it")
 
 
@@ -148,13 +144,9 @@ async def _give_queue(call: Call, found: QueueReceipt, words: Callable[[QueueRec
 # -- archive and memory --------------------------------------------------------
 
 
-def _add_reason(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reason", default="", help="kept in the journal")
-
-
 def _add_archive(parser: argparse.ArgumentParser) -> None:
-    _add_key(parser)
-    _add_reason(parser)
+    add_session(parser)
+    add_reason(parser)
 
 
 async def _archive(call: Call) -> None:
@@ -163,7 +155,7 @@ async def _archive(call: Call) -> None:
 
 
 def _add_unarchive(parser: argparse.ArgumentParser) -> None:
-    _add_key(parser)
+    add_session(parser)
     parser.add_argument("--epoch", type=int, metavar="N", help="one of its earlier conversations; without it the last")
 
 
@@ -187,18 +179,17 @@ def _give(call: Call, receipt: SessionReceipt, words: Callable[[SessionReceipt],
 
 
 def _add_release(parser: argparse.ArgumentParser) -> None:
-    _add_key(parser)
+    add_session(parser)
     parser.add_argument("--run", metavar="ID", help="only if that run holds it")
     parser.add_argument("--force", action="store_true", help="also when the holder seems to be alive")
     parser.add_argument("--yes", action="store_true", help="with --force: do not ask")
-    _add_reason(parser)
+    add_reason(parser)
 
 
 async def _release(call: Call) -> int:
     args = call.args
     if args.force:
-        action = find_action("session.release")
-        call.confirm(f"releasing the lease of {args.key} by force", action.loses if action else "")
+        call.confirm(f"releasing the lease of {args.key} by force", "session.release")
     command = ReleaseLease(
         session_id=SessionId(args.key),
         is_forced=args.force,
@@ -215,11 +206,11 @@ def _released(receipt: LeaseReceipt) -> Iterator[str]:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("sessions", "queue", "what waits in a session, in its order, and how it is taken", _add_key, _queue),
+    Verb("sessions", "queue", "what waits in a session, in its order, and how it is taken", add_session, _queue),
     Verb("sessions", "move", "put a queued message at another place", _add_move, _move),
     Verb("sessions", "mode", "have a queued message taken in another way", _add_mode, _mode),
     Verb("sessions", "archive", "put a session away; nothing of it is lost", _add_archive, _archive),
     Verb("sessions", "unarchive", "take a session up again", _add_unarchive, _unarchive),
-    Verb("sessions", "compact", "have earlier entries stand as a summary for the agent", _add_key, _compact),
+    Verb("sessions", "compact", "have earlier entries stand as a summary for the agent", add_session, _compact),
     Verb("sessions", "release", "free a session whose holder is gone", _add_release, _release),
 )

@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Iterator, Sequence
 
-from console.actions import find_action
 from console.shell import session_queue
 from console.shell.call import Call, Verb
+from console.shell.flags import add_reason, add_session, add_yes
 from console.shell.printing import ages, block, facts, since, table
 from console.shell.waiting import wait_for_answer
 from console.text import age, stamp
@@ -31,10 +31,6 @@ from core.api.system import GetHealth
 from core.api.transcripts import EntryView, ReadTranscript
 
 _PAGE = 1000
-
-
-def _add_key(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("key", metavar="KEY", help="id of the session, as `sessions list` prints it")
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +78,7 @@ def _rows(page: SessionPage, now: Mark, width: int | None) -> list[str]:
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    _add_key(parser)
+    add_session(parser)
     parser.add_argument("--entries", type=int, default=50, help="newest entries of the transcript (default 50)")
 
 
@@ -173,7 +169,7 @@ def _marks(view: SessionView) -> list[tuple[str, Mark | None]]:
 
 
 def _add_transcript(parser: argparse.ArgumentParser) -> None:
-    _add_key(parser)
+    add_session(parser)
     parser.add_argument("--limit", type=int, default=200, help="the newest so many entries (default 200)")
     parser.add_argument("--before", metavar="ENTRY", help="only entries before that one")
     parser.add_argument("--epoch", type=int, help="only of that epoch; every reset begins a new one")
@@ -202,7 +198,7 @@ def _entries(entries: Sequence[EntryView]) -> Iterator[str]:
 
 
 def _add_send(parser: argparse.ArgumentParser) -> None:
-    _add_key(parser)
+    add_session(parser)
     parser.add_argument("text", metavar="TEXT", help="what to say; - reads it from stdin")
     parser.add_argument(
         "--as", dest="voice", choices=[voice.value for voice in Voice], default="note", help="as whom (default note)"
@@ -281,14 +277,10 @@ def _text(call: Call) -> str:
     return call.streams.stdin.read().removesuffix("\n") if text == "-" else text
 
 
-def _add_reason(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reason", default="", help="kept in the journal")
-
-
 def _add_stop(parser: argparse.ArgumentParser) -> None:
-    _add_key(parser)
+    add_session(parser)
     parser.add_argument("--run", metavar="ID", help="only that run; another one is left alone")
-    _add_reason(parser)
+    add_reason(parser)
 
 
 async def _stop(call: Call) -> None:
@@ -303,16 +295,16 @@ async def _stop(call: Call) -> None:
 
 
 def _add_reset(parser: argparse.ArgumentParser) -> None:
-    _add_key(parser)
+    add_session(parser)
     parser.add_argument("--drop-queue", action="store_true", help="let queued messages go as well")
     parser.add_argument("--yes", action="store_true", help="with --drop-queue: do not ask")
-    _add_reason(parser)
+    add_reason(parser)
 
 
 async def _reset(call: Call) -> None:
     args = call.args
     if args.drop_queue:
-        call.confirm(f"resetting {args.key}", f"{_loss('session.reset')}; and every queued message")
+        call.confirm(f"resetting {args.key}", "session.reset", also="; and every queued message")
     receipt = await call.execute(
         ResetSession(session_id=SessionId(args.key), reason=args.reason, drop_queue=args.drop_queue)
     )
@@ -321,24 +313,19 @@ async def _reset(call: Call) -> None:
 
 
 def _add_drop(parser: argparse.ArgumentParser) -> None:
-    _add_key(parser)
+    add_session(parser)
     parser.add_argument("message", metavar="MESSAGE", help="id of a queued message, as `sessions show` prints it")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    _add_reason(parser)
+    add_yes(parser)
+    add_reason(parser)
 
 
 async def _drop(call: Call) -> None:
     args = call.args
-    call.confirm(f"dropping {args.message}", _loss("message.drop"))
+    call.confirm(f"dropping {args.message}", "message.drop")
     receipt = await call.execute(
         DropMessage(session_id=SessionId(args.key), message_id=MessageId(args.message), reason=args.reason)
     )
     call.give(receipt, lambda: facts([("dropped", receipt.message_id)]))
-
-
-def _loss(action_id: str) -> str:
-    action = find_action(action_id)
-    return action.loses if action else ""
 
 
 VERBS: tuple[Verb, ...] = (

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator
 
 from console.shell.call import Call, Verb, ended
+from console.shell.flags import add_nothing, add_reason
 from console.shell.printing import ages, facts, since, table
 from console.text import size
 from core.api.base import Mark
@@ -12,10 +13,6 @@ from core.api.platforms import ListPlatforms, PlatformList
 from core.api.system import ConfigView, GetConfig, GetHealth, HealthView, Shutdown
 
 _GONE_LIMIT_S = 3.0
-
-
-def _add_nothing(parser: argparse.ArgumentParser) -> None:
-    del parser
 
 
 async def _status(call: Call) -> None:
@@ -99,7 +96,7 @@ def config_lines(view: ConfigView, width: int | None) -> list[str]:
 
 def _add_stop(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drain", type=float, default=10.0, metavar="SECONDS", help="time that runs get to end")
-    parser.add_argument("--reason", default="", help="kept in the journal")
+    add_reason(parser)
     parser.add_argument("--no-wait", action="store_true", help="do not wait until it has stopped")
 
 
@@ -128,8 +125,8 @@ async def _stop(call: Call) -> None:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("status", "", "how the core is", _add_nothing, _status),
-    Verb("platforms", "list", "connections to messaging platforms", _add_nothing, _platforms),
-    Verb("config", "show", "every value in force with its origin", _add_nothing, _config),
+    Verb("status", "", "how the core is", add_nothing, _status),
+    Verb("platforms", "list", "connections to messaging platforms", add_nothing, _platforms),
+    Verb("config", "show", "every value in force with its origin", add_nothing, _config),
     Verb("core", "stop", "drain and stop the core", _add_stop, _stop),
 )

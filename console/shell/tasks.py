@@ -3,13 +3,13 @@
 import argparse
 import secrets
 from collections.abc import Iterator
+from enum import StrEnum
 from functools import partial
 
-from console.actions import find_action
 from console.glyphs import badge
-from console.session_facts import Fact
 from console.shell.call import Call, Verb
-from console.shell.printing import facts, since, table
+from console.shell.flags import add_reason, add_yes
+from console.shell.printing import fact_lines, since, table
 from console.task_facts import next_words, run_facts, task_facts, title
 from console.task_receipts import archive_words, input_words, started_words, task_words
 from console.text import clean, clock_time
@@ -60,18 +60,26 @@ def _task(call: Call) -> TaskId:
 # -- looking -------------------------------------------------------------------
 
 
-def _add_list(parser: argparse.ArgumentParser) -> None:
-    states = [state.value for state in TaskState]
-    parser.add_argument("--state", action="append", choices=states, default=[], help="only these; may be given often")
+def _add_which(parser: argparse.ArgumentParser, states: type[StrEnum]) -> None:
+    names = [state.value for state in states]
+    parser.add_argument("--state", action="append", choices=names, default=[], help="only these; may be given often")
     parser.add_argument("--agent", default="", help="only of this agent")
     parser.add_argument("--session", default="", help="only in this session")
+
+
+def _add_page(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=50, help="at most so many, 1 to 200 (default 50)")
+    parser.add_argument("--cursor", default="", help="where the page before ended")
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    _add_which(parser, TaskState)
     parser.add_argument("--label", default="", help="only with this label")
     parser.add_argument("--made-by", default="", help="only made by whom this label names")
     parser.add_argument("--parent", default="", help="only made by this task")
     parser.add_argument("--text", default="", help="only with these words")
     parser.add_argument("--archived", action="store_true", help="archived ones as well")
-    parser.add_argument("--limit", type=int, default=50, help="at most so many, 1 to 200 (default 50)")
-    parser.add_argument("--cursor", default="", help="where the page before ended")
+    _add_page(parser)
 
 
 async def _list(call: Call) -> None:
@@ -122,11 +130,11 @@ def _shown(found: TaskDetail, now: Mark) -> Iterator[str]:
     def ago(mark: Mark) -> float:
         return now.mono - mark.mono
 
-    yield from _as_lines(task_facts(found.task, ago, use_ascii=True))
+    yield from fact_lines(task_facts(found.task, ago, use_ascii=True))
     for run in found.runs:
         tries = [item for item in found.attempts if item.run_id == run.id]
         yield ""
-        yield from _as_lines(run_facts(run, tries, ago, use_ascii=True))
+        yield from fact_lines(run_facts(run, tries, ago, use_ascii=True))
     if found.children:
         yield ""
         yield "made by it:"
@@ -134,17 +142,9 @@ def _shown(found: TaskDetail, now: Mark) -> Iterator[str]:
             yield f"  {clean(child.id)}  {child.state.value}  {title(child)}"
 
 
-def _as_lines(shown: list[Fact]) -> list[str]:
-    return facts([(label.removeprefix("-- "), value) for label, value, _ in shown if label or value])
-
-
 def _add_runs(parser: argparse.ArgumentParser) -> None:
-    states = [state.value for state in RunState]
-    parser.add_argument("--state", action="append", choices=states, default=[], help="only these; may be given often")
-    parser.add_argument("--agent", default="", help="only of this agent")
-    parser.add_argument("--session", default="", help="only in this session")
-    parser.add_argument("--limit", type=int, default=50, help="at most so many, 1 to 200 (default 50)")
-    parser.add_argument("--cursor", default="", help="where the page before ended")
+    _add_which(parser, RunState)
+    _add_page(parser)
 
 
 async def _runs(call: Call) -> None:
@@ -185,7 +185,7 @@ async def _run(call: Call) -> None:
 
 
 def _run_lines(found: RunDetail, now: Mark) -> Iterator[str]:
-    yield from _as_lines(run_facts(found.run, found.attempts, lambda mark: now.mono - mark.mono, use_ascii=True))
+    yield from fact_lines(run_facts(found.run, found.attempts, lambda mark: now.mono - mark.mono, use_ascii=True))
     if found.snapshots:
         yield ""
         rows = [
@@ -312,31 +312,23 @@ async def _input(call: Call) -> None:
 
 def _add_cancel(parser: argparse.ArgumentParser) -> None:
     _add_task(parser)
-    _add_why(parser)
+    add_reason(parser)
+    add_yes(parser)
 
 
 def _add_cancel_run(parser: argparse.ArgumentParser) -> None:
     _add_run(parser)
-    _add_why(parser)
-
-
-def _add_why(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reason", default="", help="kept in the journal")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-
-
-def _loses(action_id: str) -> str:
-    action = find_action(action_id)
-    return action.loses if action else ""
+    add_reason(parser)
+    add_yes(parser)
 
 
 async def _cancel(call: Call) -> None:
-    call.confirm(f"cancelling {call.args.task}", _loses("task.cancel"))
+    call.confirm(f"cancelling {call.args.task}", "task.cancel")
     _say(call, await call.execute(CancelTask(task_id=_task(call), reason=call.args.reason)))
 
 
 async def _cancel_run(call: Call) -> None:
-    call.confirm(f"cancelling {call.args.run}", _loses("task.cancel_run"))
+    call.confirm(f"cancelling {call.args.run}", "task.cancel_run")
     _say(call, await call.execute(CancelRun(run_id=RunId(call.args.run), reason=call.args.reason)))
 
 

@@ -50,7 +50,6 @@ class ConfirmScreen(Dialog[bool]):
         self._loses = tuple(loses)
         self._typed = typed
         self._ask_reason = ask_reason
-        self._verb = verb
         self._buttons = Buttons(("cancel", verb), id="buttons")
 
     def parts(self) -> Iterable[Widget]:

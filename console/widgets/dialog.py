@@ -14,8 +14,6 @@ from console.widgets.surface import app_of
 
 Result = TypeVar("Result")
 
-LABEL_CELLS = 9
-
 
 class Dialog(ModalScreen[Result]):
     """A modal screen around one frame. Subclasses give `title_text`, `parts` and `keys`."""

@@ -33,12 +33,6 @@ class FieldPane(ScrolledSurface):
         self._laid: list[Field] = []
         self._laid_width = -1
 
-    def set_title(self, title: str) -> None:
-        """Another heading over the whole pane; "" for none."""
-        if title != self._heading:
-            self._heading = title
-            self._lay_out()
-
     def set_fields(self, fields: Sequence[Field]) -> None:
         """Show other facts."""
         new = tuple(fields)

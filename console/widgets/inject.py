@@ -10,9 +10,9 @@ from textual.widgets import Input, TextArea
 
 from console.mode_words import MODE_WORDS
 from console.text import clean, cut
-from console.widgets.composer import Editor
 from console.widgets.controls import Choice, Lines
 from console.widgets.dialog import Dialog
+from console.widgets.editor import Editor
 from console.widgets.inject_choice import InjectChoice
 from console.widgets.surface import app_of
 from core.api.sessions import Voice

@@ -127,13 +127,6 @@ class VirtualTable(ScrolledSurface):
             self._sorted_by = (key, descending)
             self.refresh(Region(0, 0, self.size.width, _HEADER_LINES))
 
-    def clear_marks(self) -> None:
-        """Take all marks away."""
-        if self._marked:
-            self._marked.clear()
-            self.refresh_rows(None)
-            self.post_message(self.Marked(self.marks))
-
     def refresh_rows(self, changed: Iterable[str] | None) -> None:
         """Repaint those of the changed rows that are visible and look different now; None looks at all visible rows."""
         if self._row_source is None or not self._ids:

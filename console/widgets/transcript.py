@@ -109,12 +109,6 @@ class TranscriptView(ScrolledSurface):
         self._settle()
         self.refresh()
 
-    def update_item(self, item: TranscriptItem) -> None:
-        """The same entry with other contents; unknown ids are left out."""
-        if self._entries.update(item):
-            self._settle()
-            self.refresh()
-
     def remove_item(self, item_id: str) -> None:
         """An entry is no longer part of it; the cursor goes to the next."""
         index = self._entries.find(item_id)

@@ -22,7 +22,6 @@ class Compactions:
 
     def __init__(self) -> None:
         self._tries: dict[SessionId, int] = {}
-        self.done_count = 0
 
     def find_plan(
         self, session_id: SessionId, history: Sequence[EntryView], settings: AgentSettings, *, is_manual: bool
@@ -51,7 +50,6 @@ class Compactions:
             self._tries[session_id] = found.tries
         else:
             self._tries.pop(session_id, None)
-            self.done_count += 1
         return found
 
     def forget(self, session_id: SessionId) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from core.agents.approval import MARGIN_S
-from core.agents.approvals import Approvals
+from core.agents.approvals.approval import MARGIN_S
+from core.agents.approvals.approvals import Approvals
+from core.agents.approvals.questions import Questions
 from core.agents.compactions import Compactions
 from core.agents.flights import Flight
-from core.agents.questions import Questions
 from core.agents.reports import let_go
 from core.agents.runner import Runner
 from core.agents.runners import Runners

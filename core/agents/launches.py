@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 
 from core.agents.masks import hidden_in_lines, redactor
-from core.agents.processes import CORE_FOLDERS, child_environment, program_places
+from core.agents.processes import CORE_FOLDERS, Child, child_environment, program_places, start
 from core.agents.runner import RunnerContext
-from core.agents.sandbox_plan import inside_folder
+from core.agents.tools.sandbox_plan import inside_folder
 from core.api.errors import Refused, Unavailable
 from core.api.policies import ExecutionPolicy, Runtime
+from core.clock import Clock
 
 _BOUNDS = ("runtime_type", "workspace_access", "network_enabled", "resources")
 
@@ -53,6 +54,22 @@ def laid_out(
         environment=environment,
         redact=redactor(values.values()),
         hide=hidden_in_lines(values.values()),
+    )
+
+
+async def started(
+    launch: Launch, clock: Clock, *, on_line: Callable[[bytes], None], on_end: Callable[[], None]
+) -> Child:
+    """The agent, started; on_line, on_end: as of a Child. Raises Unavailable."""
+    return await start(
+        launch.argv,
+        cwd=launch.folder,
+        environment=launch.environment,
+        clock=clock,
+        on_line=on_line,
+        on_end=on_end,
+        redact=launch.redact,
+        hide=launch.hide,
     )
 
 

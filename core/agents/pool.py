@@ -255,11 +255,6 @@ class Pool:
         lane = found.lane_of.get(run_id) if found is not None else None
         return None if found is None or lane is None else _reason(found, lane, now)
 
-    def find_position(self, agent: AgentName, run_id: RunId) -> int | None:
-        """How many wait before it; None when it does not wait."""
-        found = self.find_wait(agent, run_id, 0.0)
-        return None if found is None else found.position
-
     def has(self, agent: AgentName) -> bool:
         """Whether the agent is known here, and not let go."""
         found = self._agents.get(agent)

@@ -80,6 +80,16 @@ def _place(file: Path, core_home: Path) -> Path:
     return file
 
 
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a child and all of its group. Only before the child's end: later its number may be another's."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+class GoneError(Exception):
+    """The child ended before it answered."""
+
+
 class Child(asyncio.SubprocessProtocol):
     """A running child. Methods of the protocol belong to the loop.
 
@@ -112,6 +122,7 @@ class Child(asyncio.SubprocessProtocol):
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self._at_end: set[int] = set()
         self._is_gone = False
+        self._is_reaped = False
         self._is_ending = False
         self._closed = asyncio.Event()
         self._waits = Waits()
@@ -219,10 +230,17 @@ class Child(asyncio.SubprocessProtocol):
                 self._signal(signal.SIGKILL)
 
     def process_exited(self) -> None:
-        """It ended. What it left in the pipes is read, and its children are killed."""
+        """It ended: its children are killed."""
         assert self._transport is not None
         self._signal(signal.SIGKILL)
+        self._is_reaped = True
         self.exit_code = self._transport.get_returncode()
+        # What was read in the turn of the loop that noticed the end is handed on in this one, after this call.
+        asyncio.get_running_loop().call_soon(self._gone)
+
+    def _gone(self) -> None:
+        """All that was read has been handed on; what is left in the pipes is read now."""
+        assert self._transport is not None
         for fd in (_STDOUT, _STDERR):
             self._read_leftover(fd)
         self._last_line()
@@ -251,10 +269,8 @@ class Child(asyncio.SubprocessProtocol):
             change(cast("asyncio.ReadTransport", pipe))
 
     def _signal(self, number: signal.Signals) -> None:
-        # Never after its end: the number of the group may be somebody else's by then.
-        if self.pid and not self._is_gone:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
+        if self.pid and not self._is_reaped:
+            signal_group(self.pid, number)
 
     async def _is_gone_within(self, limit_s: float) -> bool:
         if not self._is_gone:

@@ -15,6 +15,7 @@ from core.agent_settings import (
     ScriptedSettings,
 )
 from core.agents.admission import Rules
+from core.agents.policy.patterns import check_pattern
 from core.api.base import AgentName
 from core.api.errors import ConfigError, InvalidInput
 from core.api.policies import ExecutionPolicy, Runtime
@@ -54,6 +55,7 @@ LIVE_KEYS = frozenset(
 _RUNNER = "runner"
 _FINGERPRINT_LETTERS = 16
 _COMMAND = "settings"
+_ALLOW = ("policy", "allow")
 # In a fixed order of keys, so that equal settings are equal bytes.
 _encoder = msgspec.json.Encoder(order="deterministic")
 _settings = msgspec.json.Decoder(AgentSettings)
@@ -163,13 +165,29 @@ def checked(values: Mapping[str, Any], place: shape.Place) -> AgentSettings:
     """
     check = shape.Check(place)
     check.value(dict(values), AgentSettings)
-    if check.errors:
-        first, *more = check.errors
-        raise ConfigError(f"{first.message} - and {len(more)} more", **first.facts) if more else first
+    _raise_first(check)
     settings: AgentSettings = msgspec.convert(
         shape.without_empty(values, KINDS[values[_RUNNER]]), AgentSettings, strict=True
     )
+    check_patterns(settings, check, ())
+    _raise_first(check)
     return settings
+
+
+def check_patterns(settings: AgentSettings, check: shape.Check, path: KeyPath) -> None:
+    """Note each pattern of the allowlist that nobody can have meant. path: where the settings stand."""
+    for pattern in settings.policy.allow:
+        try:
+            check_pattern(pattern)
+        except InvalidInput as error:
+            wrong = f"has {pattern[:200]!r}: {error.message}"
+            check.fault((*path, *_ALLOW), wrong, value=pattern[:200], fix=str(error.facts["fix"]))
+
+
+def _raise_first(check: shape.Check) -> None:
+    if check.errors:
+        first, *more = check.errors
+        raise ConfigError(f"{first.message} - and {len(more)} more", **first.facts) if more else first
 
 
 def checked_order(values: Mapping[str, Any]) -> AgentSettings:

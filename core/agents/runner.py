@@ -14,7 +14,7 @@ import msgspec
 from core.agents.ports import ToolHost
 from core.api.base import AgentName, RunId, SessionId, TaskId
 from core.api.policies import ExecutionPolicy, FieldEnforcement, Runtime
-from core.api.runs import RunReport
+from core.api.runs import RunReport, Stop, TurnEnded
 from core.api.sessions import MessageView
 from core.api.transcripts import EntryView
 from core.clock import Clock
@@ -137,3 +137,11 @@ class RunnerContext(msgspec.Struct, frozen=True, kw_only=True):
     random: Callable[[], float]
     tools: ToolHost
     policy: ExecutionPolicy = ExecutionPolicy()
+
+
+def unready(*, is_open: bool, is_closed: bool, is_busy: bool) -> TurnEnded | None:
+    """The end of a turn that a runner cannot begin; None when it can."""
+    if not is_closed and is_open and not is_busy:
+        return None
+    code = "closed" if is_closed else "busy" if is_open else "not_open"
+    return TurnEnded(stop=Stop.ERROR, error=f"this runner is {code.replace('_', ' ')}", code=code)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.agent_settings import AgentSettings
-from core.agents import assets, folders
 from core.agents.adapters import Adapter, load_adapter
 from core.agents.kept import Kept, Make, Tally, fits, is_alive, make_of, runner_view
 from core.agents.ports import ToolHost
 from core.agents.profile import model_of, with_model
 from core.agents.runner import Runner, RunnerContext
+from core.agents.tools import assets, folders
 from core.api.base import AgentName, RunId, SessionId
 from core.api.errors import ConflictError, DeadlineExceeded, Overloaded, Unavailable
 from core.api.profiles import ResetReport
@@ -153,12 +153,6 @@ class Runners:
         if kept is not None and (kept.mode, kept.asks) != (mode, asks):
             kept.mode, kept.asks = mode, asks
             self._on_change(session_id)
-
-    def touch(self, session_id: SessionId) -> None:
-        """Take note of a sign of life."""
-        kept = self._kept.get(session_id)
-        if kept is not None:
-            kept.active = mark(self._clock)
 
     def refresh(self, agent: AgentName, settings: AgentSettings) -> ResetReport:
         """Put other settings of an agent to use: runners made of others go, the busy ones after their turn."""

@@ -7,22 +7,23 @@ import msgspec
 
 from core.agents.adapters import CAPABILITIES
 from core.agents.admission import Ended
-from core.agents.approval import STOPPING
-from core.agents.approvals import Approvals
+from core.agents.approvals.approval import STOPPING
+from core.agents.approvals.approvals import Approvals
+from core.agents.approvals.questions import Questions, outcome_of
 from core.agents.compactions import Compactions
 from core.agents.driving import Driver
 from core.agents.flights import Flight
 from core.agents.pool import Pool
 from core.agents.ports import ToolHost
 from core.agents.profile import kind_of
-from core.agents.profiles import Profiles
-from core.agents.questions import Questions, outcome_of
+from core.agents.profiles.profiles import Profiles
 from core.agents.runner import TurnRequest
 from core.agents.runners import Runners
-from core.agents.terms import Terms, own_terms
+from core.agents.tasks.found_terms import UNREADABLE, FoundTerms, task_of, under
+from core.agents.terms import Terms
 from core.agents.watch import Due, Stage, find_due, verdict
 from core.api.base import AgentName, RunId, SessionId, TaskId
-from core.api.errors import HermesError, NotFound, Refused
+from core.api.errors import Refused
 from core.api.runs import (
     Compacted,
     CompactionState,
@@ -71,7 +72,7 @@ class Runs:
         self._runners = runners
         self._approvals = approvals
         self._questions = questions
-        self._tools = tools
+        self._found = FoundTerms(profiles, tools, terms)
         self._clock = clock
         self._supervisor = supervisor
         self._task_terms = terms
@@ -88,7 +89,6 @@ class Runs:
         )
         self._flights: dict[RunId, Flight] = {}
         self._last_of: dict[SessionId, Flight] = {}
-        self._own: dict[AgentName, Terms] = {}
         self._is_watching = False
         self._is_closing = False
 
@@ -250,28 +250,7 @@ class Runs:
             return _CORE_STOPS
         if run_id in self._flights:
             return TurnEnded(stop=Stop.ERROR, error=f"run {run_id} goes on already", code="conflict")
-        task_id = messages[0].task_id or messages[0].terms_of if messages else None
-        try:
-            terms = self._own_terms(agent) if task_id is None else self._task_terms(task_id)
-        except NotFound as error:
-            return TurnEnded(stop=Stop.ERROR, error=error.message, code="not_found")
-        except HermesError as error:
-            return TurnEnded(stop=Stop.ERROR, error=error.message, code=error.code)
-        if terms is None:
-            # The agent's own may allow what the task's did not.
-            return TurnEnded(stop=Stop.ERROR, error=f"the terms of task {task_id} are gone", code="policy_unavailable")
-        why = self._tools.refusal(terms.policy)
-        if why:
-            return TurnEnded(stop=Stop.ERROR, error=why, code="policy_unavailable")
-        return terms
-
-    def _own_terms(self, agent: AgentName) -> Terms:
-        # Of a disabled agent too: what was taken in waits until it is enabled.
-        settings = self._profiles.find(agent) or self._profiles.get(agent)
-        terms = self._own.get(agent)
-        if terms is None or terms.settings is not settings:
-            terms = self._own[agent] = own_terms(settings)
-        return terms
+        return self._found.find(agent, task_of(messages))
 
     def _start(self, request: TurnRequest, terms: Terms, user: str) -> Flight:
         if not self._is_watching:
@@ -325,7 +304,18 @@ class Runs:
         has_slot = self.pool.join(request.agent, request.run_id, self._clock.monotonic(), lane=flight.terms.lane)
         if not has_slot:
             self._tell_wait(flight)
+        elif flight.terms is UNREADABLE:
+            self._know(flight)
         return has_slot
+
+    def _know(self, flight: Flight) -> None:
+        """Put a run on its terms, which could not be read when it came."""
+        request = flight.request
+        found = self._found.find(request.agent, task_of(request.messages))
+        if isinstance(found, TurnEnded):
+            flight.verdict = flight.verdict or found
+        else:
+            flight.terms, flight.request = found, under(request, found)
 
     def _tell_wait(self, flight: Flight) -> None:
         """Say why a run has not begun, whenever that is another reason than before."""

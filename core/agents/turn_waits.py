@@ -3,9 +3,18 @@
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from core.api.base import Mark
+from core.api.runs import Phase, PhaseChanged, RunRetry
+from core.clock import Clock
 from core.waits import CutShort, Waits
 
 T = TypeVar("T")
+
+
+def retrying(clock: Clock, wait_s: float, *, count: int, reason: str) -> PhaseChanged:
+    """The phase of a turn that will try something again. wait_s: from now; count: failures so far."""
+    next_at = Mark(clock.now() + wait_s, clock.monotonic() + wait_s)
+    return PhaseChanged(phase=Phase.RETRY_BACKOFF, retry=RunRetry(next_at=next_at, count=count, reason=reason))
 
 
 class TurnWaits:

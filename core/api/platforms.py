@@ -4,6 +4,15 @@ from enum import StrEnum
 
 from core.api.base import Event, Mark, PlatformName, Query, Seq, View
 
+TASKS_PLATFORM = PlatformName("tasks")
+"""Platform of sessions that belong to a task alone."""
+
+GROUP_OWNER = "group"
+"""Stands for the platform in `user` of a session that all in a chat share: `group:PLATFORM:CHAT`."""
+
+RESERVED_PLATFORMS = frozenset({TASKS_PLATFORM, GROUP_OWNER})
+"""Names that no connection can have."""
+
 
 class PlatformState(StrEnum):
     """How a connection stands."""

@@ -132,9 +132,9 @@ class SessionView(View, frozen=True, kw_only=True):
     version: grows with each change. boot: the core's start that the marks belong to. epoch: grows with each reset; the
     agent sees only entries of the present one. lane_holder: the run that holds the session's lane, by its own books;
     run: what the agent runtime says is running; where the two disagree something is wrong. lease: of the holder.
-    compaction: the last try, its text left to the entry. context_tokens: estimate. is_archived: the next message begins
-    a new epoch. user: whose it is, as platform:id. summary_id: entry that stands for what came before it. last_epoch:
-    the newest one, since an earlier one was taken up again; None while that never happened.
+    compaction: the last try, its text left to the entry. context_tokens: estimate. is_archived: the next message
+    begins a new epoch. user: PLATFORM:ID or group:PLATFORM:CHAT. summary_id: entry that stands for what came before
+    it. last_epoch: the newest one, since an earlier one was taken up again; None while that never happened.
     """
 
     id: SessionId

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from core.api.base import EntryId, MessageId, RunId
+from core.api.platforms import GROUP_OWNER
 from core.api.runs import Phase, RunView
-from core.api.sessions import MessageState, SessionView, Voice
+from core.api.sessions import ChatKind, MessageState, SessionView, Voice
 from core.api.transcripts import EntryKind, EntryView
 from core.clock import Clock, mark
 from core.gateway.lane import Live, Waiting
@@ -114,6 +115,9 @@ def user_of(view: SessionView, first: Waiting) -> str:
 
 
 def owner(view: SessionView, sender_id: str) -> str:
-    """Whom a session belongs to that this sender began; "" when nobody is known."""
-    person = view.source.user or sender_id
-    return f"{view.source.platform}:{person}" if person else ""
+    """Whom a session that this sender began belongs to: all in the chat where they share it; "" is nobody known."""
+    source = view.source
+    if source.user is None and source.kind is not ChatKind.DM:
+        return f"{GROUP_OWNER}:{source.platform}:{source.chat}"
+    person = source.user or sender_id
+    return f"{source.platform}:{person}" if person else ""

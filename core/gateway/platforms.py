@@ -1,13 +1,15 @@
 """Connections: builds the adapters, keeps them running, counts what goes through them, and says how they stand."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import partial
 
 from core.api.base import Event, Mark, PlatformName, SessionId
-from core.api.errors import ConfigError, HermesError
+from core.api.errors import ConfigError, HermesError, StoreError
 from core.api.platforms import (
+    RESERVED_PLATFORMS,
     ListPlatforms,
     PlatformActive,
     PlatformConnected,
@@ -111,6 +113,12 @@ class CountingInbox:
         self._inner.connected(address)
 
 
+def _check_name(name: PlatformName) -> None:
+    if name in RESERVED_PLATFORMS:
+        key = f"platforms.{name}"
+        raise ConfigError(f"{key}: the name is the core's own", key=key, fix="choose another")
+
+
 class Platforms:
     """All connections of the configuration. inbox_for: where what a connection receives goes."""
 
@@ -139,6 +147,7 @@ class Platforms:
         """Build every adapter and run it; one that cannot be built is down and stops no other."""
         for link in self._links.values():
             try:
+                _check_name(link.name)
                 module = await asyncio.to_thread(load_adapter, link.kind)
                 link.platform = module.create(link.name, link.settings, self._context)
             except HermesError as error:
@@ -257,7 +266,9 @@ class Platforms:
     async def _switch_off(self, link: _Link) -> None:
         await self._supervisor.stop_service(_service(link.name))
         self._change(link, PlatformState.OFF, "")
-        await self._commit(link, PlatformDisconnected(platform=link.view()))
+        # It is off whether or not that can be written: a full disk must not keep the core from stopping.
+        with contextlib.suppress(StoreError):
+            await self._commit(link, PlatformDisconnected(platform=link.view()))
 
     async def _set_down(self, link: _Link, error: str) -> None:
         is_news = link.state is not PlatformState.DOWN or link.last_error != one_line(error)

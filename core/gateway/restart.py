@@ -265,18 +265,22 @@ class Restart:
             # What it still says until it has heard of the stop is no fault of its.
             lane.live.is_late = True
             lane.live = None
-            with self._lanes.mail() as mail:
-                for item in parked.values():
-                    mail.put_back(MAILBOX, item.mail_id, is_counted=False, note=STOPPED)
-                await self._lanes.commit(
-                    lane,
-                    base=msgspec.structs.replace(view, last_outcome=outcome, lease=None),
-                    guard=put_first(freed, running),
-                    waiting={**lane.waiting, **parked},
-                    events=lambda after: [RunEnded(session=after, outcome=outcome, entries=())],
-                    mail=mail,
-                    pages=[self._books.closed(closed)],
-                )
+            try:
+                with self._lanes.mail() as mail:
+                    for item in parked.values():
+                        mail.put_back(MAILBOX, item.mail_id, is_counted=False, note=STOPPED)
+                    await self._lanes.commit(
+                        lane,
+                        base=msgspec.structs.replace(view, last_outcome=outcome, lease=None),
+                        guard=put_first(freed, running),
+                        waiting={**lane.waiting, **parked},
+                        events=lambda after: [RunEnded(session=after, outcome=outcome, entries=())],
+                        mail=mail,
+                        pages=[self._books.closed(closed)],
+                    )
+            except StoreError:
+                # The next start finds it as after a crash. How it ends now must not be written: its message waits on.
+                lane.view = msgspec.structs.replace(self._lanes.view(lane), lease=None)
         await self._agents.interrupt(run_id, "the core stops", is_core_stopping=True)
 
 

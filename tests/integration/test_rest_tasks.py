@@ -1,6 +1,7 @@
 """The agent API of a whole core: agents, tasks, runs and decisions over plain HTTP."""
 
 import asyncio
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ COMMAND: dict[str, Any] = {
 }
 
 
-async def over(client: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
-    """The task, once it is over: followed by its stream, each question waiting for what comes."""
+async def followed(client: httpx.AsyncClient, task_id: str, states: Container[str]) -> dict[str, Any]:
+    """The task, once it is in one of these states: followed by its stream, each question waiting for what comes."""
     after = 0
     async with asyncio.timeout(LIMIT_S):
         while True:
@@ -38,23 +39,22 @@ async def over(client: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
             batch = (await client.get(f"/api/tasks/{task_id}/stream", params=params)).json()
             after = batch["next_after"]
             found: dict[str, Any] = batch["task"]
-            if found["state"] in {"done", "idle", "error", "cancelled", "dropped"}:
+            if found["state"] in states:
                 return found
+
+
+async def over(client: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
+    """The task, once it is over."""
+    return await followed(client, task_id, {"done", "idle", "error", "cancelled", "dropped"})
 
 
 async def asked(client: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
     """The decision that a task waits for, once it does."""
-    after = 0
-    async with asyncio.timeout(LIMIT_S):
-        while True:
-            params = {"after": after, "wait_s": 5}
-            batch = (await client.get(f"/api/tasks/{task_id}/stream", params=params)).json()
-            after = batch["next_after"]
-            if batch["task"]["state"] == "waiting":
-                views = (await client.get("/api/approvals", params={"open_only": "true"})).json()["approvals"]
-                (view,) = [view for view in views if view["task_id"] == task_id]
-                found: dict[str, Any] = view
-                return found
+    await followed(client, task_id, {"waiting"})
+    views = (await client.get("/api/approvals", params={"open_only": "true"})).json()["approvals"]
+    (view,) = [view for view in views if view["task_id"] == task_id]
+    found: dict[str, Any] = view
+    return found
 
 
 def error_of(answer: httpx.Response) -> dict[str, Any]:

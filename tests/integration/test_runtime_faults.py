@@ -283,3 +283,23 @@ async def test_a_task_whose_message_could_not_be_dropped_is_done_all_the_same(tm
             await kernel.execute(ResetSession(session_id=DESK, drop_queue=True), actor=OPERATOR)
         await answered(kernel, question)
         await task(kernel, first.id, TaskState.DONE)
+
+
+async def test_a_core_that_is_stopped_on_a_full_disk_stops_and_loses_nothing(tmp_path: Path) -> None:
+    """What ran is taken up by the next start as after a crash, and done once; also when there is room soon."""
+    home = tmp_path / "home"
+    async with core(home) as kernel:
+        await opened(kernel, "!sh ls")
+        await asked(kernel, "ls")
+        view = (await started(kernel, "!sh uptime")).task
+        await asked(kernel, "uptime", session_id=view.session_id)
+        with FullDisk(kernel, spares=1) as disk:
+            stopping = asyncio.ensure_future(kernel.stop(0, "now"))
+            await when(lambda: disk.refused_count > 1)
+        async with asyncio.timeout(20):
+            await stopping
+    async with core(home) as kernel:
+        await answered(kernel, await asked(kernel, "ls"))
+        await answered(kernel, await asked(kernel, "uptime", session_id=view.session_id))
+        assert was_answered(await rested(kernel))
+        await task(kernel, view.id, TaskState.DONE)

@@ -160,7 +160,9 @@ class PoolHistory(RuleBasedStateMachine):
         assert self.pool.busy_count(A) == len(self.busy)
         assert self.pool.waiting_count(A) == len(self.waiting)
         for place, run_id in enumerate(self.waiting):
-            assert self.pool.find_position(A, run_id) == place
+            found = self.pool.find_wait(A, run_id, self.now)
+            assert found is not None
+            assert found.position == place
 
     @invariant()
     def one_run_tries(self) -> None:

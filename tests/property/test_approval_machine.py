@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agents.approval import APPROVAL, ApprovalStep, Ending, closed, digest
+from core.agents.approvals.approval import APPROVAL, ApprovalStep, Ending, closed, digest
 from core.api.approvals import ApprovalState, EndReason
 from core.api.base import Mark
 from core.api.runs import ActionKind, ActionOption, ActionRequested, OptionKind, ToolKind

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.agents.patterns import check_pattern, exact_pattern, examples, is_exact, matches
+from core.agents.policy.patterns import check_pattern, exact_pattern, examples, is_exact, matches
 from core.api.errors import InvalidInput
 
 TRICKY = st.text(alphabet=st.sampled_from("abc .*?[]\\:/;|&$()`<>\n\r\t\u202e\u200b'\"-="), min_size=1, max_size=24)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agents.stream import STARTS, Filter, Piece, Ring
+from core.agents.tasks.stream import STARTS, Filter, Piece, Ring
 from core.api.base import RunId, SessionId, TaskId
 from core.api.streams import StreamItem, StreamKind
 

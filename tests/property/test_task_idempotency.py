@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.agents.task import OVER, TASK
+from core.agents.tasks.task import OVER, TASK
 from core.api.base import RunId
 from core.api.errors import ConflictError, HermesError, Overloaded, Refused, StoreError
 from core.api.policies import ExecutionPolicy, RetryPolicy

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agents.task_line import Lane, TaskLine
+from core.agents.tasks.line import Lane, TaskLine
 from core.api.base import AgentName, SessionId, TaskId
 
 LANES: list[Lane] = [(AgentName("a"), ""), (AgentName("a"), "cron"), (AgentName("b"), "")]

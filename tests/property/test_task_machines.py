@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agents.task import (
+from core.agents.tasks.task import (
     ATTEMPT,
     OVER,
     RUN,

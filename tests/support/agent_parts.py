@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from core.agent_settings import AgentSettings, ScriptedSettings
-from core.agents.approvals import Approvals
+from core.agents.approvals.approvals import Approvals
+from core.agents.approvals.questions import Questions
 from core.agents.pool import Pool
 from core.agents.ports import ToolHost
-from core.agents.profiles import Profiles
-from core.agents.questions import Questions
+from core.agents.profiles.profiles import Profiles
 from core.agents.runner import Runner, RunnerContext, TurnRequest
 from core.agents.runners import Runners
 from core.agents.runs import Runs

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from core.agents.approval_orders import ApprovalOrders
-from core.agents.approvals import Approvals
+from core.agents.approvals.approvals import Approvals
+from core.agents.approvals.orders import ApprovalOrders
 from core.agents.runner import Decision
 from core.api.approvals import AnswerApproval, ApprovalState, ApprovalView, GetApproval, GrantScope
 from core.api.base import Actor, ActorKind, AgentName, ApprovalId, Event, Record, RunId, SessionId, TaskId

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from core.agents.booked import CORE_STOPPED, RunBegan, RunOver
-from core.agents.ledger import Ledger
 from core.agents.ports import Handover
+from core.agents.tasks.booked import CORE_STOPPED, RunBegan, RunOver
+from core.agents.tasks.ledger import Ledger
 from core.api.base import SYSTEM, Actor, AgentName, MessageId, RunId, SessionId, TaskId
 from core.api.errors import HermesError
 from core.api.runs import RunOutcome, Stop, Usage

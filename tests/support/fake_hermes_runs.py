@@ -4,7 +4,9 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Self
+from typing import Any
+
+from tests.support.loopback import Loopback, read_request
 
 KEY = "sk-very-secret-1234"
 WORDS = ("Hello", " there", " ana")
@@ -87,13 +89,14 @@ class Run:
 Behaviour = Callable[[Run], Awaitable[None]]
 
 
-class FakeHermesRuns:
+class FakeHermesRuns(Loopback):
     """The server. bodies: what runs were begun with; runs: by order. waits: a request for approval is open;
     answered: somebody has tried to answer; following: somebody reads events; begun: a run was asked for;
     refusals: statuses of the next beginnings.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.bodies: list[dict[str, Any]] = []
         self.runs: list[Run] = []
         self.refusals: list[int] = []
@@ -103,50 +106,14 @@ class FakeHermesRuns:
         self.begun = asyncio.Event()
         self.ignores_stop = False
         self.polls = 0
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
 
-    @property
-    def url(self) -> str:
-        """Base address, up to and including /v1."""
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.kill()
-
-    async def kill(self) -> None:
-        """End at once: every connection breaks, and new ones are refused."""
-        assert self._server is not None
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            while await self._one(reader, writer):
-                pass
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            # The loop complains about a connection whose task was cancelled.
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await self._one(reader, writer):
             pass
-        finally:
-            self._tasks.discard(task)
-            writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
-        body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))) or b"{}")
-        method, path, _ = head[0].split()
+        first_line, headers, body = await read_request(reader)
+        method, path, _ = first_line.split()
         if headers.get("authorization") != f"Bearer {KEY}":
             given = headers.get("authorization", "")
             await _reply(writer, 401, {"error": {"message": f"bad key {given}", "code": "invalid_api_key"}})
@@ -174,8 +141,8 @@ class FakeHermesRuns:
         self.runs.append(run)
         self.following.clear()
         task = asyncio.get_running_loop().create_task(self._live(run))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
         await _reply(writer, 202, {"run_id": run.id, "status": "started"})
 
     async def _live(self, run: Run) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, Self
+from typing import Any
+
+from tests.support.loopback import Loopback, read_request
 
 WORDS = ("Hello", " there", " ana")
 
@@ -82,7 +84,7 @@ def wants(
     return behave
 
 
-class FakeOpenai:
+class FakeOpenai(Loopback):
     """The endpoint. modes: behaviours of the next requests, themselves or by name; the last one stays.
 
     requests: what was asked so far. step: released once for each word of `slow`.
@@ -90,51 +92,24 @@ class FakeOpenai:
     """
 
     def __init__(self, *modes: str | Behaviour) -> None:
+        super().__init__()
         self.modes: list[str | Behaviour] = list(modes or ("ok",))
         self.requests: list[Talk] = []
         self.step = asyncio.Semaphore(0)
         self.asked = asyncio.Event()
         self.hung_up = asyncio.Event()
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Task[Any]] = set()
 
-    @property
-    def url(self) -> str:
-        """Base address, up to and including /v1."""
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in list(self._open):
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 answer = group.create_task(self._answer(reader, writer))
                 await answer
         except* (ConnectionError, asyncio.IncompleteReadError):
             self.hung_up.set()
-        finally:
-            self._open.discard(task)
-            writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
-        body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
-        talk = Talk(headers | {":path": head[0]}, body, writer)
+        first_line, headers, body = await read_request(reader)
+        talk = Talk(headers | {":path": first_line}, body, writer)
         self.requests.append(talk)
         mode = self.modes.pop(0) if len(self.modes) > 1 else self.modes[0]
         self.asked.set()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.agent_settings import AgentSettings, ScriptedSettings
 from core.agents.pool import Pool
-from core.agents.profiles import Profiles
+from core.agents.profiles.profiles import Profiles
 from core.agents.runners import Runners
 from core.api.base import Actor, ActorKind, Command, Query, R, Record, RunId, Seq, V
 from core.handlers import Handlers

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from core.agent_settings import AgentSettings, ScriptedSettings
-from core.agents.assets import Attachments
 from core.agents.ports import Handover
-from core.agents.task_terms import Staff
-from core.agents.tasking import Tasking
+from core.agents.tasks.tasking import Tasking
+from core.agents.tasks.terms import Staff
+from core.agents.tools.assets import Attachments
 from core.api.base import Actor, ActorKind, AgentName, Command, Event, Query, R, Record, SessionId, TaskId, V
 from core.api.policies import Runtime
 from core.api.sessions import Mode

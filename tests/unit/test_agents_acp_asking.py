@@ -1,12 +1,11 @@
 """Agents behind ACP that ask: an action is bound to its request, and none is left open."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from core.agents.acp_permissions import OPEN_LIMIT
+from core.agents.acp.permissions import OPEN_LIMIT
 from core.agents.runner import Decision
 from core.api.runs import (
     ActionRequested,
@@ -24,14 +23,6 @@ from tests.support.agent_parts import (
     turn_request,
 )
 from tests.support.clocks import FakeClock
-
-
-@pytest.fixture
-async def acp(tmp_path: Path) -> AsyncIterator[AcpRunners]:
-    """Runners, closed in the end."""
-    made = AcpRunners(tmp_path)
-    yield made
-    await made.close()
 
 
 async def test_what_is_approved_is_exactly_what_was_asked(acp: AcpRunners, tmp_path: Path) -> None:

@@ -3,13 +3,11 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.agents.acp_permissions import OPEN_LIMIT
+from core.agents.acp.permissions import OPEN_LIMIT
 from core.agents.runner import Decision, Runner
 from core.api.errors import Unavailable
 from core.api.runs import ActionRequested, Stop, ToolReported
@@ -19,14 +17,6 @@ from tests.support.agent_parts import KEY, end_of, text_of
 from tests.support.lying_agent import ENDS, asks, update
 from tests.support.lying_agent import said as says
 from tests.support.programs import ended
-
-
-@pytest.fixture
-async def acp(tmp_path: Path) -> AsyncIterator[AcpRunners]:
-    """Runners that are closed in the end."""
-    made = AcpRunners(tmp_path)
-    yield made
-    await made.close()
 
 
 def liar(acp: AcpRunners, *lines: str, **more: Any) -> Runner:

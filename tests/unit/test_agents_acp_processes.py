@@ -4,14 +4,13 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from core.agents.sandbox import Sandbox
+from core.agents.tools.sandbox import Sandbox
 from core.api.errors import ConfigError, HermesError, Refused, Unavailable
 from core.api.policies import ExecutionPolicy, Runtime, WorkspaceAccess
 from core.api.runs import (
@@ -28,14 +27,6 @@ from tests.support.agent_parts import (
     turn_request,
 )
 from tests.support.fake_tools import FakeTools
-
-
-@pytest.fixture
-async def acp(tmp_path: Path) -> AsyncIterator[AcpRunners]:
-    """Runners, closed in the end."""
-    made = AcpRunners(tmp_path)
-    yield made
-    await made.close()
 
 
 async def test_a_line_that_is_too_long_ends_agent_and_turn(acp: AcpRunners) -> None:
@@ -77,7 +68,7 @@ async def test_an_agent_that_heeds_no_cancel_takes_no_further_turn(
     acp: AcpRunners, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next turn waits for the end of the one that was left, for a while; then the agent is ended."""
-    monkeypatch.setattr(sys.modules["core.agents.adapters.acp"], "_SETTLE_LIMIT_S", 0.05)
+    monkeypatch.setattr("core.agents.child_turns._SETTLE_LIMIT_S", 0.05)
     runner = await acp.open()
     reading = Reading(runner.turn(turn_request("deaf")))
     await reading.until(TextDelta)

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -28,14 +26,6 @@ from tests.support.agent_parts import (
     text_of,
     turn_request,
 )
-
-
-@pytest.fixture
-async def acp(tmp_path: Path) -> AsyncIterator[AcpRunners]:
-    """Runners, closed in the end."""
-    made = AcpRunners(tmp_path)
-    yield made
-    await made.close()
 
 
 def entry(kind: EntryKind, text: str) -> EntryView:

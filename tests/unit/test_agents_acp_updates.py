@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from core.agents.acp_permission import options_of, outcome_of, requested, tool_and_target
-from core.agents.acp_updates import FIELD_LIMIT, Updates, asks_in, stop_of
-from core.agents.acp_wire import Asked
+from core.agents.acp.permission import options_of, outcome_of, requested, tool_and_target
+from core.agents.acp.updates import FIELD_LIMIT, Updates, asks_in, stop_of
+from core.agents.acp.wire import Asked
 from core.agents.runner import Decision
 from core.api.runs import (
     ActionRequested,

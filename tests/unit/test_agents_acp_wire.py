@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agents.acp_permission import options_of, requested
-from core.agents.acp_updates import Updates
-from core.agents.acp_wire import (
+from core.agents.acp.permission import options_of, requested
+from core.agents.acp.updates import Updates
+from core.agents.acp.wire import (
     Answered,
     Asked,
     Nonsense,

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.agents.approval import (
+from core.agents.approvals.approval import (
     APPROVAL,
     RESTART,
     SIZE_LIMIT_BYTES,
@@ -21,7 +21,7 @@ from core.agents.approval import (
     too_late,
     wait_s,
 )
-from core.agents.surface import noted
+from core.agents.approvals.surface import noted
 from core.api.approvals import ApprovalState, EndReason, GrantScope
 from core.api.base import Mark
 from core.api.errors import InvalidInput

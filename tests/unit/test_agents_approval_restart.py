@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from core.agents import approvals as shell
-from core.agents.approval import ending_of_run
-from core.agents.approval_orders import note_text
+from core.agents.approvals import approvals as shell
+from core.agents.approvals.approval import ending_of_run
+from core.agents.approvals.orders import note_text
 from core.api.approvals import (
     ApprovalNoted,
     ApprovalOrphaned,

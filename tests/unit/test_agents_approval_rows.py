@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.agents import approval_rows
+from core.agents.approvals import rows as approval_rows
 from core.api.approvals import ApprovalState, ApprovalView, ListApprovals
 from core.api.errors import InvalidInput, NotFound, Overloaded, StoreError
 from core.store.base import Put

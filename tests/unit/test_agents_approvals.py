@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core.agents.approval import Ending, ending_of_run
+from core.agents.approvals.approval import Ending, ending_of_run
 from core.agents.runner import Decision
 from core.api.approvals import (
     ApprovalAsked,

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.agent_settings import OpenaiSettings
-from core.agents.chat import (
+from core.agents.chat.answer import Answer
+from core.agents.chat.completions import (
     HAND_OVER,
     ChatError,
     error_of,
@@ -19,8 +20,7 @@ from core.agents.chat import (
     summary_body,
     wish_message,
 )
-from core.agents.chat_answer import Answer
-from core.agents.tool_calls import WantedCall
+from core.agents.tools.calls import WantedCall
 from core.api.base import EntryId
 from core.api.runs import RunReport, Stop, TextDelta, ThoughtDelta, Usage, UsageReported
 from core.api.sessions import Voice

@@ -303,7 +303,7 @@ async def test_a_program_that_does_not_stop_is_killed_before_the_next_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it still does must not pass for the next answer."""
-    monkeypatch.setattr("core.agents.adapters.claude_cli._SETTLE_LIMIT_S", 0.05)
+    monkeypatch.setattr("core.agents.child_turns._SETTLE_LIMIT_S", 0.05)
     async with talking(tmp_path) as runner:
         reading = Reading(runner.turn(asking("deaf")))
         await reading.until(TextDelta)

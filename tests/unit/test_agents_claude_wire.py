@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.agents.claude_permissions import OPEN_LIMIT, Permissions, requested
-from core.agents.claude_wire import Fields, Reader, diff_of, line_of, message_of
-from core.agents.hermes_wire import RemoteRun
+from core.agents.claude.permissions import OPEN_LIMIT, Permissions, requested
+from core.agents.claude.wire import Fields, Reader, diff_of, line_of, message_of
+from core.agents.hermes.wire import RemoteRun
 from core.agents.runner import Decision
 from core.api.runs import ActionRequested, ActionSettled, RunReport, TextDelta, ToolReported
 

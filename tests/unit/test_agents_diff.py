@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agents import diff
-from core.agents.diff import unified_diff
+from core.agents.tools import diff
+from core.agents.tools.diff import unified_diff
 
 TEXTS = st.lists(st.sampled_from(["a\n", "b\n", "c\n", "\n", "a\x0b\n", "\u2028\n"]), max_size=25).map("".join)
 

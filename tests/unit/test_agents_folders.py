@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.agents.assets import Attachments, asset_name, save_asset, set_up
-from core.agents.folders import agent_folder, group_folder, safe_name, system_folder, user_folder, workspace_of
+from core.agents.tools.assets import Attachments, asset_name, save_asset, set_up
+from core.agents.tools.folders import agent_folder, group_folder, safe_name, system_folder, user_folder, workspace_of
 from core.api.base import AgentName
 from core.api.errors import InvalidInput, Refused, Unavailable
 from tests.support.clocks import FakeClock
@@ -62,6 +62,7 @@ def test_a_runner_works_in_its_users_folder_and_tasks_in_the_systems(tmp_path: P
     """A folder that the profile names is for all; one that holds the core's own files is refused."""
     assert workspace_of(tmp_path, MAIN, "local:ana", "") == user_folder(tmp_path, MAIN, "local:ana")
     assert workspace_of(tmp_path, MAIN, "tasks:cron", "") == system_folder(tmp_path, MAIN)
+    assert workspace_of(tmp_path, MAIN, "group:telegram:55", "") == group_folder(tmp_path, MAIN, "telegram:55")
     assert workspace_of(tmp_path, MAIN, "", "") == system_folder(tmp_path, MAIN)
     assert workspace_of(tmp_path, MAIN, "local:ana", "work") == tmp_path / "work"
     for own in (".", "..", "secrets", "secrets/x", "/"):

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from core.agent_settings import ScriptedSettings
+from core.agents.approvals.questions import Questions, outcome_of
 from core.agents.flights import Flight
-from core.agents.questions import Questions, outcome_of
 from core.agents.runner import Decision, TurnRequest
 from core.agents.terms import own_terms
 from core.agents.watch import Stage

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.agents import grants as shell
-from core.agents.approvals import Approvals
+from core.agents.approvals import grants as shell
+from core.agents.approvals.approvals import Approvals
 from core.api.approvals import (
     GrantGiven,
     GrantList,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.agents.enforcements import CHILD, REMOTE
-from core.agents.hermes_wire import RemoteRun, remainder
+from core.agents.hermes.wire import RemoteRun, remainder
 from core.agents.runner import Decision
 from core.api.approvals import ApprovalState
 from core.api.policies import ExecutionPolicy

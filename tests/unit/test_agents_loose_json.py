@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agents.chat import error_of, refusal_of
-from core.agents.chat_answer import Answer
-from core.agents.claude_wire import Reader, message_of
-from core.agents.hermes_wire import RemoteRun
+from core.agents.chat.answer import Answer
+from core.agents.chat.completions import error_of, refusal_of
+from core.agents.claude.wire import Reader, message_of
+from core.agents.hermes.wire import RemoteRun
 from core.agents.loose_json import COUNT_LIMIT, count_of, decoded, number_of
 from core.api.runs import ActionRequested, RunLogged, RunReport, TextDelta, Usage, UsageReported
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.agents.patterns import (
+from core.agents.policy.patterns import (
     LENGTH_LIMIT,
     check_pattern,
     exact_pattern,

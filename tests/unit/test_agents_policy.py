@@ -5,7 +5,7 @@ import itertools
 import msgspec
 import pytest
 
-from core.agents.policy import holds_at, is_live, verdict
+from core.agents.policy.policy import holds_at, is_live, verdict
 from core.api.approvals import GrantScope, GrantView
 from core.api.base import GrantId, Mark, SessionId, TaskId
 from core.api.policies import Ask, ExecutionPolicy, Security, VerdictKind

@@ -37,9 +37,14 @@ def test_runs_beyond_the_limit_wait_in_the_order_in_which_they_came() -> None:
     """First in, first out; a slot that comes free goes to the longest waiting."""
     pool = pool_of(2)
     assert [pool.join(A, run, 0.0) for run in R[:4]] == [True, True, False, False]
-    assert [pool.find_position(A, run) for run in R[:4]] == [None, None, 0, 1]
+    assert [pool.find_wait(A, run, 0.0) for run in R[:4]] == [
+        None,
+        None,
+        Wait(0, WaitReason.LIMIT),
+        Wait(1, WaitReason.LIMIT),
+    ]
     assert pool.leave(A, R[0], Ended.OK, 0.0) == (R[2],)
-    assert pool.find_position(A, R[3]) == 0
+    assert pool.find_wait(A, R[3], 0.0) == Wait(0, WaitReason.LIMIT)
     assert pool.leave(A, R[2], Ended.OK, 0.0) == (R[3],)
     assert (pool.busy_count(A), pool.waiting_count(A)) == (2, 0)
 

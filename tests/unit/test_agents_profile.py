@@ -114,6 +114,8 @@ def test_an_unknown_runner_or_name_is_refused_with_what_is_possible() -> None:
         ({"runner": "acp"}, "settings.command", "program and arguments"),
         ({"runner": "acp", "command": None}, "settings.command", "allowed"),
         ({"pace": 1}, "settings.runner", "one of"),
+        ({"runner": "scripted", "policy": {"allow": ["exec:ls", "ls -la"]}}, "settings.policy.allow", "TOOL:GLOB"),
+        ({"runner": "scripted", "policy": {"allow": ["fetch:https://x.org*"]}}, "settings.policy.allow", "slash"),
     ],
 )
 def test_a_bad_setting_names_field_and_fix(values: dict[str, Any], field: str, fix: str) -> None:

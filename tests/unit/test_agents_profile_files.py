@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.agent_settings import ScriptedSettings
-from core.agents.profile_files import SIZE_LIMIT_BYTES, written
+from core.agents.profiles.files import SIZE_LIMIT_BYTES, written
 from core.api.base import AgentName
 from core.api.errors import ConfigError, ConflictError, InvalidInput, NotFound, Refused
 from core.api.profiles import (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.agent_settings import ScriptedSettings
+from core.agent_settings import PolicySettings, ScriptedSettings
 from core.agents.admission import Ended
 from core.api.base import AgentName, RunId, SessionId
 from core.api.errors import ConflictError, HermesError, InvalidInput, NotFound, Refused, StoreError
@@ -63,6 +63,16 @@ async def test_an_agent_is_made_used_and_shown(tmp_path: Path) -> None:
         assert await rig.ask(GetProfile(name=NEW)) == view
         assert [item.name for item in (await rig.ask(ListProfiles())).profiles] == [MAIN, NEW]
         assert rig.pool.join(NEW, R[0], 0.0)
+
+
+async def test_an_allowlist_that_nobody_can_have_meant_keeps_an_agent_from_working(tmp_path: Path) -> None:
+    """Also where it stands in the configuration: the agent says which pattern, and takes no work."""
+    broken = ScriptedSettings(policy=PolicySettings(allow=("exec:ls", "ls -la")))
+    async with profile_rig(tmp_path, agents={"main": ScriptedSettings(), "broken": broken}) as rig:
+        view = await rig.ask(GetProfile(name=AgentName("broken")))
+        assert "config.yaml: agents.broken.policy.allow" in view.problem
+        assert "TOOL:GLOB" in view.problem
+        assert rig.profiles.refusal("broken")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core.agents.risk import warnings_for
+from core.agents.policy.risk import warnings_for
 from core.api.runs import ActionOption, OptionKind, ToolKind
 from tests.support.approval_desk import PID, an_action
 

@@ -13,12 +13,10 @@ from uuid import uuid4
 import pytest
 
 from core.agents.ports import ToolResult
-from core.agents.sandbox import Sandbox
+from core.agents.tools.sandbox import Sandbox
 from core.api.errors import Refused
 from core.api.policies import ExecutionPolicy, Host, Resources, Runtime, WorkspaceAccess
 
-# Read here: the fixtures of every test hide such variables.
-_NEEDS_BWRAP = "HERMES_NEED_BWRAP" in os.environ
 BOXED = ExecutionPolicy(host=Host.SANDBOX, runtime_type=Runtime.BWRAP)
 PLAIN = ExecutionPolicy(host=Host.GATEWAY, runtime_type=Runtime.PROCESS)
 LIMIT_S = 20.0
@@ -30,20 +28,6 @@ async def bare() -> Sandbox:
     sandbox = Sandbox(bwrap="no-such-bwrap", prlimit="no-such-prlimit")
     await sandbox.open()
     return sandbox
-
-
-@pytest.fixture
-async def sandbox() -> Sandbox:
-    """The present machine, which must have bubblewrap."""
-    made = Sandbox()
-    await made.open()
-    found = {view.runtime: view for view in made.runtimes()}[Runtime.BWRAP]
-    if not found.is_there:
-        why = f"needs bubblewrap: {found.problem}"
-        if _NEEDS_BWRAP:
-            pytest.fail(why)
-        pytest.skip(why)
-    return made
 
 
 @pytest.fixture
@@ -298,7 +282,7 @@ async def test_a_core_that_is_killed_takes_its_sandboxes_along(sandbox: Sandbox,
     """Without having had the time to do anything about it."""
     program = (
         "import asyncio, pathlib\n"
-        "from core.agents.sandbox import Sandbox\n"
+        "from core.agents.tools.sandbox import Sandbox\n"
         "from core.api.policies import ExecutionPolicy\n"
         "async def main():\n"
         "    sandbox = Sandbox()\n"

@@ -14,34 +14,19 @@ from core.agent_settings import AcpSettings
 from core.agents.adapters.acp import AcpRunner
 from core.agents.launches import laid_out
 from core.agents.ports import ToolResult
-from core.agents.sandbox import Sandbox
-from core.agents.tool_calls import WantedCall
-from core.agents.tools import Tools
+from core.agents.tools.calls import WantedCall
+from core.agents.tools.sandbox import Sandbox
+from core.agents.tools.tools import Tools
 from core.api.errors import HermesError
 from core.api.policies import ExecutionPolicy, Host, Runtime, WorkspaceAccess
 from core.clock import SystemClock
 from tests.support import fake_acp_agent
 from tests.support.agent_parts import MAIN, collected, runner_context, text_of, turn_request
 
-_NEEDS_BWRAP = "HERMES_NEED_BWRAP" in os.environ
 BOXED = ExecutionPolicy(host=Host.SANDBOX, runtime_type=Runtime.BWRAP)
 CUT_OFF = ExecutionPolicy(host=Host.SANDBOX, runtime_type=Runtime.BWRAP, network_enabled=False)
 PLAIN = ExecutionPolicy(host=Host.GATEWAY, runtime_type=Runtime.PROCESS)
 LIMIT_S = 20.0
-
-
-@pytest.fixture
-async def sandbox() -> Sandbox:
-    """The present machine, which must have bubblewrap."""
-    made = Sandbox()
-    await made.open()
-    found = {view.runtime: view for view in made.runtimes()}[Runtime.BWRAP]
-    if not found.is_there:
-        why = f"needs bubblewrap: {found.problem}"
-        if _NEEDS_BWRAP:
-            pytest.fail(why)
-        pytest.skip(why)
-    return made
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agents.sandbox_plan import (
+from core.agents.tools.output import Output, shortened
+from core.agents.tools.sandbox_plan import (
     Found,
     bounded,
     boxed,
@@ -15,7 +16,6 @@ from core.agents.sandbox_plan import (
     tool_environment,
     tool_refusal,
 )
-from core.agents.tool_output import Output, shortened
 from core.api.policies import ExecutionPolicy, Host, Resources, Runtime, WorkspaceAccess
 
 ALL = Found(bwrap="/usr/bin/bwrap", prlimit="/usr/bin/prlimit", problem="")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from core.agents.adapters.scripted import load_scenario
-from core.agents.scenario import Scenario, Step, filled, pieces, scenario_of
-from core.agents.script import HOSTILE, command_steps
+from core.agents.scripted.scenario import Scenario, Step, filled, pieces, scenario_of
+from core.agents.scripted.script import HOSTILE, command_steps
 from core.api.errors import ConfigError
 
 TEXT = {"steps": [{"text": "hi"}]}

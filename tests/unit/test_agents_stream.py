@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.agents.stream import ITEMS, MERGED_BYTES, STARTS, TEXT_LIMIT, Filter, Piece, Ring, find_piece
+from core.agents.tasks.stream import ITEMS, MERGED_BYTES, STARTS, TEXT_LIMIT, Filter, Piece, Ring, find_piece
 from core.api.approvals import ApprovalDecided, ApprovalState
 from core.api.base import ApprovalId, RunId, TaskId
 from core.api.errors import InvalidInput, NotFound

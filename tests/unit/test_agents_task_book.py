@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from core.agents.accepted import Accepted, Known, content_of_command, content_of_input
-from core.agents.task_rows import find_letter
+from core.agents.tasks.accepted import Accepted, Known, content_of_command, content_of_input
+from core.agents.tasks.rows import find_letter
 from core.api.base import AgentName, RunId, TaskId
 from core.api.errors import ConflictError, NotFound, Refused, StoreError
 from core.api.mail import PostMail

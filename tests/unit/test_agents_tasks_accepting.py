@@ -34,6 +34,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"policy": ExecutionPolicy(retry=RetryPolicy(max_attempts=0))}, "policy.retry.max_attempts"),
     ({"policy": ExecutionPolicy(retry=RetryPolicy(delay_ms=-1))}, "policy.retry.delay_ms"),
     ({"policy": ExecutionPolicy(resources=Resources(cpu_s=-1))}, "policy.resources.cpu_s"),
+    ({"policy": ExecutionPolicy(allow=("exec:ls", "ls"))}, "policy.allow"),
 ]
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agents.chat import ChatError
-from core.agents.chat_answer import CALL_LIMIT, WantedCalls
-from core.agents.tool_calls import (
+from core.agents.chat.answer import CALL_LIMIT, WantedCalls
+from core.agents.chat.completions import ChatError
+from core.agents.tools.calls import (
     ARGUMENT_LIMIT,
     LOOP_LIMIT,
     ExecArguments,

@@ -17,7 +17,7 @@ from core.api.runs import (
 from tests.support.agent_parts import Reading, end_of, turn_request
 from tests.support.fake_openai import wants
 from tests.support.fake_tools import FakeTools
-from tests.support.tool_rig import UPTIME, YES, StuckTools, calls_of, rig
+from tests.support.tool_rig import UPTIME, YES, Rig, StuckTools, calls_of, rig
 
 
 async def test_cancel_lets_a_question_go(tmp_path: Path) -> None:
@@ -47,15 +47,21 @@ async def test_a_cancel_right_after_a_yes_runs_nothing_more(tmp_path: Path) -> N
     assert not [call for call in {call.id: call for call in calls_of(reports)}.values() if not call.status.is_final]
 
 
+async def working(here: Rig, host: StuckTools) -> Reading:
+    """A turn whose tool runs."""
+    reading = Reading(here.runner.turn(turn_request("go")))
+    asked = await reading.until(ActionRequested)
+    await here.runner.decide(asked.action_id, YES)
+    async with asyncio.timeout(20):
+        await host.has_begun.wait()
+    return reading
+
+
 async def test_cancel_ends_a_tool_that_runs(tmp_path: Path) -> None:
     """Its end is waited for."""
     host = StuckTools()
     async with rig(tmp_path, "exec", "ok", host=host) as here:
-        reading = Reading(here.runner.turn(turn_request("go")))
-        asked = await reading.until(ActionRequested)
-        await here.runner.decide(asked.action_id, YES)
-        async with asyncio.timeout(20):
-            await host.has_begun.wait()
+        reading = await working(here, host)
         await here.runner.cancel("stop")
         reports = await reading.whole()
     assert host.was_ended
@@ -68,11 +74,7 @@ async def test_a_reader_that_leaves_ends_a_tool_that_runs(tmp_path: Path) -> Non
     """Nothing stays behind, and the runner takes another turn."""
     host = StuckTools()
     async with rig(tmp_path, "exec", "ok", host=host) as here:
-        reading = Reading(here.runner.turn(turn_request("go")))
-        asked = await reading.until(ActionRequested)
-        await here.runner.decide(asked.action_id, YES)
-        async with asyncio.timeout(20):
-            await host.has_begun.wait()
+        reading = await working(here, host)
         await reading.leave()
         assert host.was_ended
         assert end_of(await here.turn()).stop is Stop.END_TURN

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from core.agents.ports import ToolHost, ToolResult
-from core.agents.tool_calls import WantedCall
-from core.agents.tools import RESULT_LIMIT, SHELL, Tools, outcome_of
+from core.agents.tools.calls import WantedCall
+from core.agents.tools.tools import RESULT_LIMIT, SHELL, Tools, outcome_of
 from core.api.errors import HermesError, Refused
 from core.api.policies import ExecutionPolicy, WorkspaceAccess
 from tests.support.fake_tools import FakeTools

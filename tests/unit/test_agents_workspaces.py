@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from core.agents import workspaces
-from core.agents.workspaces import TEXT_LIMIT, carry_out, propose
+from core.agents.tools import workspaces
+from core.agents.tools.workspaces import TEXT_LIMIT, carry_out, propose
 from core.api.errors import Refused
 
 

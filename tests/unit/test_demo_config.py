@@ -8,8 +8,8 @@ import pytest
 
 from core.agent_settings import ScriptedSettings
 from core.agents.adapters.scripted import load_scenario
-from core.agents.risk import warnings_for
-from core.agents.scenario import ApprovalPart, Step, options_of
+from core.agents.policy.risk import warnings_for
+from core.agents.scripted.scenario import ApprovalPart, Step, options_of
 from core.api.runs import ActionRequested, ToolKind
 from core.config import FILE_NAME, load
 from core.gateway.adapters.simulated import read_scenario

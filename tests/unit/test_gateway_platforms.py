@@ -67,6 +67,17 @@ async def test_connections_stand_and_say_so(monkeypatch: pytest.MonkeyPatch) -> 
         assert [record.subject for record in records if isinstance(record.event, PlatformConnected)] == [LOCAL, OTHER]
 
 
+@pytest.mark.parametrize("name", ["tasks", "group"])
+async def test_a_name_that_is_the_cores_own_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The connection is down and says so; the other one stands."""
+    monkeypatch.setattr("tests.support.outbox.OTHER", PlatformName(name))
+    async with outbox(monkeypatch) as built:
+        await built.until(PlatformConnected, 1)
+        view = await _view(built, PlatformName(name))
+        assert view.state is PlatformState.DOWN
+        assert "the core's own" in view.last_error
+
+
 async def test_saying_twice_that_a_connection_stands_is_one_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """An adapter may repeat itself."""
     async with outbox(monkeypatch) as built:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from core.agents.folders import user_folder, workspace_of
 from core.agents.launches import is_bound_otherwise
+from core.agents.tools.folders import user_folder, workspace_of
 from core.api.base import AgentName, SessionId
 from core.api.errors import Refused
 from core.api.policies import ExecutionPolicy, Resources, Runtime, Security, WorkspaceAccess

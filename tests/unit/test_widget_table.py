@@ -171,8 +171,6 @@ async def test_keys_move_open_and_mark() -> None:
         assert [line[0] for line in screen_lines(pilot.app)[1:4]] == ["*", "*", ">"]
         await pilot.press("up", "space")
         assert table.marks == {"s0"}
-        table.clear_marks()
-        assert table.marks == frozenset()
 
 
 async def test_the_mouse_chooses_opens_and_scrolls() -> None:

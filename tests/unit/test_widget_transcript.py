@@ -166,7 +166,7 @@ async def test_tool_entries_fold_and_unfold() -> None:
         await pilot.press("k", "enter")
         await pilot.pause()
         assert [line.strip() for line in screen_lines(app)[1:4]] == ["a", "b", "c"]
-        view.update_item(_item(1, "shell ls\na\nb\nc\nd", foldable=True, folded=True))
+        view.append([_item(1, "shell ls\na\nb\nc\nd", foldable=True, folded=True)])
         await pilot.pause()
         assert screen_lines(app)[4].strip() == "d", "unfolding outlives new contents"
         await pilot.click("#t", offset=(20, 0))
@@ -235,7 +235,6 @@ async def test_an_entry_can_be_removed_and_its_place_is_taken() -> None:
         assert view.cursor_id == "e2"
         view.remove_item("e2")
         view.remove_item("unknown")
-        view.update_item(_item(77))
         assert view.cursor_id == "e3"
         view.remove_item("e3")
         view.remove_item("e1")

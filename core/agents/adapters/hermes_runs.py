@@ -9,14 +9,15 @@ import msgspec
 
 from core.agent_settings import HermesRunsSettings
 from core.agents.adapters import CAPABILITIES
-from core.agents.chat import ChatError
-from core.agents.hermes_body import run_body
-from core.agents.hermes_calls import HermesCalls, NobodyThereError
-from core.agents.hermes_wire import DENY, RemoteRun
-from core.agents.runner import Decision, Runner, RunnerContext, TurnRequest
-from core.api.base import AgentName, Mark
+from core.agents.chat.completions import ChatError
+from core.agents.hermes.body import run_body
+from core.agents.hermes.calls import HermesCalls, NobodyThereError
+from core.agents.hermes.wire import DENY, RemoteRun
+from core.agents.runner import Decision, Runner, RunnerContext, TurnRequest, unready
+from core.agents.turn_waits import TurnWaits, retrying
+from core.api.base import AgentName
 from core.api.errors import Unavailable
-from core.api.runs import Phase, PhaseChanged, RunLogged, RunReport, RunRetry, Stop, TurnEnded
+from core.api.runs import Phase, PhaseChanged, RunLogged, RunReport, Stop, TurnEnded
 from core.backoff import delay_s
 from core.waits import CutShort
 
@@ -50,6 +51,7 @@ class HermesRunsRunner:
         self._settings = settings
         self._context = context
         self._calls: HermesCalls | None = None
+        self._waits = TurnWaits()
         self._turn: _Turn | None = None
         self._is_closed = False
 
@@ -61,17 +63,18 @@ class HermesRunsRunner:
     async def open(self) -> None:
         """Read the key and make a client; nothing is sent. Raises ConfigError when the key cannot be had."""
         key = await asyncio.to_thread(self._context.secret, self._settings.key)
-        self._calls = await asyncio.to_thread(HermesCalls, self._settings, key)
+        self._calls = await asyncio.to_thread(HermesCalls, self._settings, key, waits=self._waits)
 
     async def turn(self, request: TurnRequest) -> AsyncIterator[RunReport]:
         """Begin a run there, and report what comes until it ends."""
         calls = self._calls
-        if self._is_closed or calls is None or self._turn is not None:
-            code = "closed" if self._is_closed else "not_open" if calls is None else "busy"
-            yield TurnEnded(stop=Stop.ERROR, error=f"this runner is {code.replace('_', ' ')}", code=code)
+        refusal = unready(is_open=calls is not None, is_closed=self._is_closed, is_busy=self._turn is not None)
+        if refusal is not None:
+            yield refusal
             return
+        assert calls is not None
         turn = self._turn = _Turn()
-        calls.mend()
+        self._waits.mend()
         failure: TurnEnded | None = None
         try:
             async with aclosing(self._reports(calls, request, turn)) as reports:
@@ -128,7 +131,7 @@ class HermesRunsRunner:
                 await turn.is_over.wait()
         except TimeoutError:
             if self._turn is turn:
-                calls.cut()
+                self._waits.cut()
 
     async def summarize(self, text: str, *, model: str) -> str:
         """Nothing: a run there could act."""
@@ -144,7 +147,7 @@ class HermesRunsRunner:
         if turn is not None:
             turn.is_cancelled = True
             await self._stop(calls, turn)
-            calls.cut()
+            self._waits.cut()
         await calls.aclose()
 
     def describe(self) -> Mapping[str, str]:
@@ -168,8 +171,9 @@ class HermesRunsRunner:
                 if not error.may_retry or failures >= TRIES:
                     raise
                 wait_s = delay_s(failures, base_s=_RETRY_BASE_S, cap_s=_RETRY_CAP_S, random=self._context.random)
-                yield self._retrying(calls.without_key(error.message), failures, wait_s)
-                await calls.wait(self._context.clock.sleep(wait_s))
+                clock = self._context.clock
+                yield retrying(clock, wait_s, count=failures, reason=calls.without_key(error.message))
+                await calls.wait(clock.sleep(wait_s))
             else:
                 run = turn.run = RemoteRun(run_id, self._settings.listens_s)
         yield PhaseChanged(phase=Phase.MODEL)
@@ -240,11 +244,6 @@ class HermesRunsRunner:
             yield RunLogged(level="error", text=f"not denied: {calls.without_key(error.message)}")
         for report in run.denied():
             yield report
-
-    def _retrying(self, reason: str, failures: int, wait_s: float) -> PhaseChanged:
-        clock = self._context.clock
-        next_at = Mark(clock.now() + wait_s, clock.monotonic() + wait_s)
-        return PhaseChanged(phase=Phase.RETRY_BACKOFF, retry=RunRetry(next_at=next_at, count=failures, reason=reason))
 
     async def _leave(self, calls: HermesCalls, turn: _Turn) -> None:
         """Let go of the turn; a run that goes on there is told to stop."""

@@ -9,12 +9,12 @@ import msgspec
 
 from core.agent_settings import OpenaiSettings
 from core.agents.adapters import CAPABILITIES
-from core.agents.chat import ChatError, messages_of
-from core.agents.chat_answer import Answer
-from core.agents.chat_calls import ChatClient, where_of
-from core.agents.chat_rounds import Message, Rounds
-from core.agents.runner import Decision, Runner, RunnerContext, TurnRequest
-from core.agents.tools import Tools
+from core.agents.chat.answer import Answer
+from core.agents.chat.calls import ChatClient, where_of
+from core.agents.chat.completions import ChatError, messages_of
+from core.agents.chat.rounds import Message, Rounds
+from core.agents.runner import Decision, Runner, RunnerContext, TurnRequest, unready
+from core.agents.tools.tools import Tools
 from core.agents.turn_waits import TurnWaits
 from core.api.base import AgentName
 from core.api.errors import DeadlineExceeded, Refused, Unavailable
@@ -54,10 +54,11 @@ class OpenaiRunner:
     async def turn(self, request: TurnRequest) -> AsyncIterator[RunReport]:
         """Ask, carry out what is allowed, ask again, and report what comes until it ends."""
         client = self._client
-        if self._is_closed or client is None or self._is_busy:
-            code = "closed" if self._is_closed else "not_open" if client is None else "busy"
-            yield TurnEnded(stop=Stop.ERROR, error=f"this runner is {code.replace('_', ' ')}", code=code)
+        refusal = unready(is_open=client is not None, is_closed=self._is_closed, is_busy=self._is_busy)
+        if refusal is not None:
+            yield refusal
             return
+        assert client is not None
         self._is_busy = True
         self._waits.mend()
         rounds = self._rounds = self._made_rounds(client, request)

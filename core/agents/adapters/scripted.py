@@ -9,10 +9,10 @@ from pathlib import Path
 
 from core.agent_settings import ScriptedSettings
 from core.agents.adapters import CAPABILITIES
-from core.agents.plays import Play
-from core.agents.runner import Decision, Runner, RunnerContext, TurnRequest
-from core.agents.scenario import Scenario, scenario_of
-from core.agents.script import command_steps
+from core.agents.runner import Decision, Runner, RunnerContext, TurnRequest, unready
+from core.agents.scripted.plays import Play
+from core.agents.scripted.scenario import Scenario, scenario_of
+from core.agents.scripted.script import command_steps
 from core.api.base import AgentName
 from core.api.errors import ConfigError
 from core.api.runs import RunReport, Stop, TurnEnded
@@ -55,10 +55,11 @@ class ScriptedRunner:
     async def turn(self, request: TurnRequest) -> AsyncIterator[RunReport]:
         """Play what fits the text of the messages."""
         scenario = self._scenario
-        if self._is_closed or scenario is None or self._play is not None:
-            code = "closed" if self._is_closed else "not_open" if scenario is None else "busy"
-            yield TurnEnded(stop=Stop.ERROR, error=f"this runner is {code.replace('_', ' ')}", code=code)
+        refusal = unready(is_open=scenario is not None, is_closed=self._is_closed, is_busy=self._play is not None)
+        if refusal is not None:
+            yield refusal
             return
+        assert scenario is not None
         text = "\n".join(message.text for message in request.messages)
         seed = f"{self._settings.seed}/{request.session_id}/{request.epoch}/{len(request.history)}"
         rng = random.Random(seed)  # noqa: S311 - a stage play, not a secret

@@ -1,0 +1,1 @@
+"""Decisions that agents ask for, and what was decided for good."""

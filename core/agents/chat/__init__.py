@@ -1,0 +1,1 @@
+"""Models behind chat completions: what is asked, what comes, rounds of tools."""

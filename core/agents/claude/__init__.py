@@ -1,0 +1,1 @@
+"""Claude Code over stream-json: its lines, and what it asks."""

@@ -1,0 +1,1 @@
+"""A Hermes agent's API of runs: its wire, and calls over it."""

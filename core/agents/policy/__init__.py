@@ -1,0 +1,1 @@
+"""What an agent may do without asking: rules, patterns, risks."""

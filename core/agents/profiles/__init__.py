@@ -1,0 +1,1 @@
+"""Agents as they are written down, changed and paused."""

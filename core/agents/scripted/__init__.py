@@ -1,0 +1,1 @@
+"""Agents that play a scenario, for demos and tests of the rest."""

@@ -1,0 +1,1 @@
+"""Work that is accepted for agents, its runs, and the stream of what happens to it."""

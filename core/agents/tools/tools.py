@@ -1,0 +1,155 @@
+"""The core's own tools, as a model is offered them, and how they are carried out: exec, read, write."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.agents.ports import ToolHost, ToolResult
+from core.agents.tools import workspaces
+from core.agents.tools.calls import (
+    EXEC,
+    READ,
+    WRITE,
+    ExecArguments,
+    ToolAction,
+    WantedCall,
+    WriteArguments,
+    title_of,
+    tool_action,
+)
+from core.agents.tools.output import shortened
+from core.agents.tools.workspaces import Edit
+from core.api.errors import HermesError, Refused
+from core.api.policies import ExecutionPolicy, WorkspaceAccess
+
+RESULT_LIMIT = 65_536
+SHELL = ("/bin/sh", "-c")
+
+
+class ToolOutcome(msgspec.Struct, frozen=True):
+    """What became of a call. text: for the model and for people."""
+
+    text: str
+    is_failed: bool = False
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was checked as far as that is possible before anybody allows it. edit: what a write would change."""
+
+    action: ToolAction
+    edit: Edit | None = None
+
+
+class Tools:
+    """The tools of one turn. names: which are offered; limit_s: longest time of a tool process."""
+
+    def __init__(
+        self, host: ToolHost, *, workspace: Path, policy: ExecutionPolicy, names: Sequence[str], limit_s: float
+    ) -> None:
+        self._host = host
+        self._workspace = workspace
+        self._policy = policy
+        self._limit_s = limit_s
+        self.names = tuple(name for name in (EXEC, READ, WRITE) if name in names)
+
+    def schemas(self) -> list[Mapping[str, Any]]:
+        """What the model is told of them."""
+        return [_SCHEMAS[name] for name in self.names]
+
+    async def prepare(self, call: WantedCall) -> Prepared:
+        """Check a call; nothing is changed. Raises InvalidInput, Refused when it cannot be carried out anyway."""
+        action = tool_action(call, self.names)
+        if isinstance(action.arguments, ExecArguments):
+            why = self._host.refusal(self._policy)
+            if why:
+                raise Refused(why, rule="runtime")
+            return Prepared(action=action)
+        self._check_access(action)
+        return await asyncio.to_thread(_looked_at, self._workspace, action)
+
+    async def carry_out(self, prepared: Prepared) -> ToolOutcome:
+        """Do what was allowed. What goes wrong is an outcome too. Cancelling ends a tool process."""
+        try:
+            return await self._done(prepared)
+        except HermesError as error:
+            return ToolOutcome(refusal_text(error), is_failed=True)
+
+    async def _done(self, prepared: Prepared) -> ToolOutcome:
+        wanted = prepared.action.arguments
+        if isinstance(wanted, ExecArguments):
+            limit_s = min(wanted.limit_s or self._limit_s, self._limit_s)
+            argv = [*SHELL, wanted.command]
+            found = await self._host.run(argv, policy=self._policy, workspace=self._workspace, limit_s=limit_s)
+            return outcome_of(found)
+        if isinstance(wanted, WriteArguments) and prepared.edit is not None:
+            await asyncio.to_thread(workspaces.carry_out, self._workspace, prepared.edit)
+            return ToolOutcome(f"wrote {prepared.action.target}")
+        text = await asyncio.to_thread(workspaces.read, self._workspace, prepared.action.target)
+        return ToolOutcome(shortened(text, RESULT_LIMIT))
+
+    def _check_access(self, action: ToolAction) -> None:
+        access = self._policy.workspace_access
+        is_change = isinstance(action.arguments, WriteArguments)
+        if access is WorkspaceAccess.NONE or (is_change and access is WorkspaceAccess.RO):
+            raise Refused(f"workspace_access is {access.value}", rule="workspace_access")
+
+
+def _looked_at(workspace: Path, action: ToolAction) -> Prepared:
+    """A call with the place where its path really leads, links followed: that is what the policy must look at."""
+    place = workspaces.locate(workspace, action.target)
+    found = msgspec.structs.replace(action, target=place, title=title_of(action.tool, place))
+    if not isinstance(action.arguments, WriteArguments):
+        return Prepared(action=found)
+    edit = workspaces.propose(workspace, place, action.arguments.text)
+    return Prepared(action=msgspec.structs.replace(found, diff=edit.diff), edit=edit)
+
+
+def outcome_of(result: ToolResult) -> ToolOutcome:
+    """What a tool process left, in words: its output, and how it ended unless that was well."""
+    ended = f"ended: {result.why}" if result.why else f"exit code {result.exit_code}"
+    is_failed = bool(result.why) or result.exit_code != 0
+    text = shortened(result.output, RESULT_LIMIT)
+    if not is_failed:
+        return ToolOutcome(text)
+    gap = "" if not text or text.endswith("\n") else "\n"
+    return ToolOutcome(f"{text}{gap}[{ended}]", is_failed=True)
+
+
+def refusal_text(error: HermesError) -> str:
+    """An error as a model and people are told it."""
+    fix = error.facts.get("fix")
+    return f"{error.message}; {fix}" if fix else error.message
+
+
+def _schema(name: str, about: str, properties: Mapping[str, Any], required: Sequence[str]) -> Mapping[str, Any]:
+    parameters = {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(required),
+        "additionalProperties": False,
+    }
+    return {"type": "function", "function": {"name": name, "description": about, "parameters": parameters}}
+
+
+_PATH = {"type": "string", "description": "Path relative to the workspace, such as notes/today.txt."}
+_SCHEMAS = {
+    EXEC: _schema(
+        EXEC,
+        "Run a command line with /bin/sh in the workspace and get its output. It may have to be approved first.",
+        {
+            "command": {"type": "string", "description": "The whole command line."},
+            "limit_s": {"type": "number", "description": "Longest time in seconds, if shorter than usual."},
+        },
+        ["command"],
+    ),
+    READ: _schema(READ, "Read a text file of the workspace.", {"path": _PATH}, ["path"]),
+    WRITE: _schema(
+        WRITE,
+        "Write a text file of the workspace, in place of what it held. It may have to be approved first.",
+        {"path": _PATH, "text": {"type": "string", "description": "All that the file is to hold."}},
+        ["path", "text"],
+    ),
+}
