@@ -1,5 +1,6 @@
 """The settings of an agent as lines of `key: value`, and back; what was changed (pure)."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +15,11 @@ def lines_of(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _written(value: Any) -> str:
-    if isinstance(value, str) and value and value == value.strip() and "\n" not in value and not _is_json(value):
+    if isinstance(value, str) and value and value == value.strip() and value.isprintable() and not _is_json(value):
         return value
-    return msgspec.json.encode(value).decode()
+    written = msgspec.json.encode(value).decode()
+    # What steers a terminal, or cannot be seen, is spelled out.
+    return written if written.isprintable() else json.dumps(value)
 
 
 def _is_json(words: str) -> bool:

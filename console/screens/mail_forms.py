@@ -100,7 +100,7 @@ class PostScreen(Dialog[PostChoice | None]):
         super().__init__()
         self.title_text = f"post a message into {clean(mailbox)}"
         self._standing = standing
-        self._editor = Editor("", soft_wrap=True, compact=True, highlight_cursor_line=False)
+        self._editor = Editor()
         self._kind = Lines(id="kind")
         self._priority = Choice(
             [str(name) for name in _PRIORITIES], chosen=_PRIORITIES.index(Priority.NORMAL), id="prio"

@@ -7,9 +7,9 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from console.widgets.composer import Editor
 from console.widgets.controls import Lines
 from console.widgets.dialog import Dialog, Result
+from console.widgets.editor import Editor
 from console.widgets.surface import app_of
 from core.api.errors import InvalidInput
 
@@ -33,7 +33,7 @@ class SettingsForm(Dialog[Result]):
         super().__init__()
         self.title_text = title
         self._name = name
-        self._editor = Editor("\n".join(lines), soft_wrap=True, compact=True, highlight_cursor_line=False)
+        self._editor = Editor("\n".join(lines))
         self._outlook = Lines(id="outlook")
 
     def changed_words(self) -> str:

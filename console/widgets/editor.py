@@ -13,12 +13,15 @@ from console.text import clean
 
 
 class Editor(TextArea):
-    """The text itself. What is pasted is cleaned: a terminal must not be steered by it, nor an agent deceived."""
+    """Text that is edited. What comes in is cleaned: a terminal must not be steered by it, nor an agent deceived."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s,enter", "submit", "send", show=False, id="editor.send", priority=True),
         Binding("shift+enter,alt+enter,ctrl+j", "line_break", "new line", show=False, id="editor.line", priority=True),
     ]
+
+    def __init__(self, words: str = "") -> None:
+        super().__init__(clean(words, keep_newlines=True), soft_wrap=True, compact=True, highlight_cursor_line=False)
 
     class Asked(Message):
         """Something that only its dialog can do. what: submit, earlier or later."""

@@ -59,9 +59,7 @@ class InjectScreen(Dialog[InjectChoice | None]):
         self._voice = Choice(_VOICE_WORDS, label="as       ", chosen=_VOICES.index(draft.voice), id="voice")
         modes = [f"{mode.value:<{_LONGEST}} {words}" for mode, words in MODE_WORDS.items()]
         self._mode = Choice(modes, label="how      ", chosen=_MODES.index(draft.mode), is_vertical=True, id="mode")
-        self._editor = Editor(
-            clean(draft.text, keep_newlines=True), soft_wrap=True, compact=True, highlight_cursor_line=False
-        )
+        self._editor = Editor(draft.text)
         self._counter = Lines(id="counter")
         self._typed = self.entry("typed")
         self._as_user = Lines(id="as_user")

@@ -9,8 +9,8 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
-from console.widgets.composer import Composer
 from console.widgets.confirm import ConfirmScreen, InjectChoice, InjectScreen, QuitScreen
+from console.widgets.editor import Editor
 from console.widgets.event_log import EventLog, LogLine
 from console.widgets.fields import FieldPane
 from console.widgets.status_bar import Hint, HintBar, StatusBar
@@ -71,7 +71,7 @@ WIDGETS: dict[str, Callable[[], Widget]] = {
     "fields": _fields,
     "bar": _bar,
     "hints": _hints,
-    "composer": lambda: Composer(draft="\n".join(words[:50] for words in HOSTILE), hint=HOSTILE[1]),
+    "editor": lambda: Editor("\n".join(words[:50] for words in HOSTILE)),
 }
 
 
