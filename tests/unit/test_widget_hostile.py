@@ -151,7 +151,7 @@ async def test_every_segment_has_a_style_and_every_line_its_width(name: str) -> 
     widget = WIDGETS[name]()
     async with Bench(widget).run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        if not isinstance(widget, Surface):
+        if not isinstance(widget, Surface | Editor):
             widget = widget.children[0]
         for y in range(widget.size.height):
             strip: Strip = widget.render_line(y)
