@@ -139,7 +139,7 @@ def _ansi() -> Palette:
         raised=Style(bgcolor="default"),
         header=Style(color="default", bold=True),
         rule=Style(color="default", dim=True),
-        cursor=Style(reverse=True),
+        cursor=Style(reverse=True, dim=False),  # dim letters on a bright ground cannot be read
         cursor_blurred=Style(underline=True),
     )
 

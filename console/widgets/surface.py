@@ -74,13 +74,15 @@ class Surface(Widget):
         return self.palette.raised if self.IS_RAISED else self.palette.ground
 
     def draw(self, spans: Iterable[Span], width: int, over: Style | None = None) -> Strip:
-        """A line of exactly width cells on this widget. over: a style beneath the whole line, such as the cursor's."""
+        """A line of exactly width cells on this widget. over: what marks the whole line, such as the cursor's style."""
         palette = self.palette
         strip = line(spans, width, palette.style("plain"), ellipsis=self.glyphs.ellipsis)
-        return strip.apply_style(self.ground if over is None else self.ground + over)
+        if over is not None:
+            strip = Strip(Segment.apply_style(strip, post_style=over), width)
+        return strip.apply_style(self.ground)
 
     def cursor_style(self, *, is_cursor: bool) -> Style | None:
-        """What lies beneath the line of the cursor; None for other lines."""
+        """What marks the line of the cursor; None for other lines."""
         if not is_cursor:
             return None
         return self.palette.cursor if self.has_focus else self.palette.cursor_blurred

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from typing import ClassVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -332,10 +333,10 @@ class VirtualTable(ScrolledSurface):
         palette, ellipsis = self.palette, self.glyphs.ellipsis
         is_cursor = row.id == self._cursor
         sign = self.glyphs.mark if row.id in self._marked else self.glyphs.cursor if is_cursor else " "
-        over = self.cursor_style(is_cursor=is_cursor)
-        ground = self.ground if over is None else self.ground + over
-        plain = ground + palette.style("plain")
-        segments = [Segment(sign, ground + palette.style("accent"))]
+        ground = self.ground
+        over = self.cursor_style(is_cursor=is_cursor) or Style.null()
+        plain = ground + palette.style("plain") + over
+        segments = [Segment(sign, ground + palette.style("accent") + over)]
         used = _GUTTER
         for order, (nth, column, cells) in enumerate(self._places(width)):
             cell = row.cells[nth] if nth < len(row.cells) else ""
@@ -344,7 +345,7 @@ class VirtualTable(ScrolledSurface):
                 used += 1
             if cells > 0:
                 parts = pieces(cell, column, cells, ellipsis=ellipsis)
-                segments += [Segment(words, ground + palette.style(tone)) for words, tone in parts]
+                segments += [Segment(words, ground + palette.style(tone) + over) for words, tone in parts]
                 used += cells
         if used < width:
             segments.append(Segment(" " * (width - used), plain))

@@ -72,9 +72,8 @@ def sdk_examples(clients: Path) -> Path:
         with tarfile.open(archive) as packed:
             for member in packed.getmembers():
                 path = Path(member.name)
-                if member.isfile() and path.parts[1:2] == ("examples",) and len(path.parts) == 3:
-                    member.name = path.name
-                    packed.extract(member, folder, filter="data")
+                if path.parts[1:2] == ("examples",) and len(path.parts) == 3 and (held := packed.extractfile(member)):
+                    (folder / path.name).write_bytes(held.read())
 
     return sealed(clients.parent / "sdk-examples", (), pinned, make)
 

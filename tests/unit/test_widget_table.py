@@ -1,12 +1,16 @@
 """The table: only visible rows are built and repainted, the cursor holds an id."""
 
+from collections.abc import Callable
+
 import pytest
 from textual.events import MouseScrollDown
 from textual.strip import Strip
 
 from console.text import cell_width
 from console.widgets.columns import Cell, Column, pieces
-from console.widgets.table import VirtualTable
+from console.widgets.event_log import EventLog, LogLine
+from console.widgets.surface import Surface
+from console.widgets.table import Row, VirtualTable
 from tests.support.rows import COLUMNS, HARMFUL, HOSTILE, FakeRows
 from tests.support.screens import Bench, screen_lines
 
@@ -24,6 +28,26 @@ class _Watched(VirtualTable):
         """Note the line."""
         self.drawn.append(y)
         return super().render_line(y)
+
+
+class _QuietRows(FakeRows):
+    """Rows that want no attention."""
+
+    def row(self, row_id: str) -> Row:
+        """One row."""
+        return Row(row_id, (("idle", "quiet"), (row_id, "quiet"), "", "", ""), 0)
+
+
+def _quiet_table() -> Surface:
+    table = VirtualTable(COLUMNS)
+    table.set_source(_QuietRows(["first", "second"]))
+    return table
+
+
+def _quiet_log() -> Surface:
+    log = EventLog()
+    log.extend(LogLine(number, 1.0, "quiet", "kind", "text") for number in range(3))
+    return log
 
 
 def _many(count: int = 100_000) -> FakeRows:
@@ -283,3 +307,20 @@ async def test_the_cursor_stays_in_sight_in_a_smaller_window() -> None:
         assert any(line.startswith(">") for line in screen_lines(pilot.app))
         table.move_to("unknown")
         assert table.cursor_id == "s20"
+
+
+@pytest.mark.parametrize("make", [_quiet_table, _quiet_log])
+async def test_the_line_of_the_cursor_is_never_dim(
+    make: Callable[[], Surface], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dim letters on a reversed line cannot be read; other lines stay quiet."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    widget = make()
+    async with Bench(widget, theme="hermes-ansi").run_test(size=(80, 24)) as pilot:
+        widget.focus()
+        await pilot.pause()
+        styles = [segment.style for y in range(widget.size.height) for segment in widget.render_line(y)]
+        seen = {(style.reverse is True, style.dim is True) for style in styles if style}
+        assert (False, True) in seen
+        assert (True, False) in seen
+        assert (True, True) not in seen
