@@ -9,10 +9,14 @@ def _field(field: str, enforcement: Enforcement, why: str) -> FieldEnforcement:
     return FieldEnforcement(field=field, enforcement=enforcement, why=why)
 
 
-REMOTE = (
+_ITS_OWN_ASKING = (
     _field("security", _ADVISORY, "it holds for what the agent asks about; what it does not ask about just happens"),
     _field("ask", _ADVISORY, "the agent decides what it asks"),
     _field("allow", _ADVISORY, "it holds for what the agent asks about"),
+)
+
+REMOTE = (
+    *_ITS_OWN_ASKING,
     _field("host", _UNKNOWN, "its tools run where it runs"),
     _field("runtime_type", _UNKNOWN, "what carries it there is not ours"),
     _field("workspace_access", _UNKNOWN, "it has a disk of its own"),
@@ -23,9 +27,7 @@ REMOTE = (
 """Of an agent that runs elsewhere and asks for approval."""
 
 CHILD = (
-    _field("security", _ADVISORY, "it holds for what the agent asks about; what it does not ask about just happens"),
-    _field("ask", _ADVISORY, "the agent decides what it asks"),
-    _field("allow", _ADVISORY, "it holds for what the agent asks about"),
+    *_ITS_OWN_ASKING,
     _field("host", _ADVISORY, "its tools run where it runs; apart from this machine only under bwrap"),
     _field("runtime_type", _ENFORCED, "process or bwrap; another one is refused"),
     _field(

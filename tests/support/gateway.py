@@ -5,28 +5,17 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from core.api.base import Actor, Command, Event, R, SessionId
-from core.api.deliveries import DeliveryView
 from core.api.errors import StoreError
 from core.api.runs import RunnerView
 from core.api.sessions import ChatKind, Mode, Source
 from core.clock import Clock, SystemClock
 from core.gateway.books import NullBook
-from core.gateway.deliveries import Deliveries
-from core.gateway.inspection import Inspection
-from core.gateway.lanes import Lanes
-from core.gateway.operations import Operations
-from core.gateway.orders import SessionOrders
-from core.gateway.platform import Inbound, PlatformContext
-from core.gateway.platforms import Platforms
+from core.gateway.platform import Inbound
 from core.gateway.ports import RunBook
-from core.gateway.reports import Reports
-from core.gateway.restart import Restart
-from core.gateway.revivals import Revivals
-from core.gateway.sessions import Sessions
-from core.gateway.steering import Steering
-from core.gateway.turns import Turns
+from core.gateway_side import GatewaySide
 from core.ids import IdSource
 from core.journal import Journal
 from core.mailroom import Mailroom
@@ -34,16 +23,17 @@ from core.settings import LoopbackSettings, SessionSettings, Settings
 from core.store.base import Store
 from core.store.memory import MemoryStore
 from core.supervisor import Supervisor
+from core.vault import Vault
 from tests.support.fake_agents import FakeAgents
-from tests.support.outbox import LOCAL, OPERATOR, NoHttp, no_secret
+from tests.support.outbox import LOCAL, OPERATOR
 
 SESSION = SessionId("local:dm:8841")
 _SHORT_JOBS = frozenset({"delivery", "interrupt", "message", "redriven", "steer"})
 """What the gateway spawns for one message; consumers go on for ever."""
 
 
-class Gateway:
-    """Everything of the gateway, built as the kernel builds it. boot: number of the start."""
+class Gateway(GatewaySide):
+    """Everything of the gateway, as the kernel has it. boot: number of the start."""
 
     def __init__(
         self,
@@ -64,20 +54,6 @@ class Gateway:
         self.faults: list[tuple[str, Exception]] = []
         self.journal = Journal(store, clock)
         self.supervisor = Supervisor(clock, lambda *_: None, lambda name, error: self.errors.append((name, error)))
-        # As the kernel does: what an earlier start made sorts before.
-        ids = IdSource(clock, floor_at=clock.now() if boot > 1 else 0.0)
-        everything = Settings(platforms={"local": LoopbackSettings()}, sessions=settings)
-        context = PlatformContext(
-            clock=clock, ids=ids, http=NoHttp(), secret=no_secret, api_key=None, agents=lambda: ["main"]
-        )
-        self.platforms = Platforms(
-            journal=self.journal,
-            clock=clock,
-            supervisor=self.supervisor,
-            settings=everything,
-            context=context,
-            inbox_for=lambda _: self.sessions,
-        )
         self.mail = Mailroom(
             journal=self.journal,
             store=store,
@@ -86,91 +62,32 @@ class Gateway:
             boot=boot,
             random=random.Random(2).random,
         )
-        self.deliveries = Deliveries(
-            mail=self.mail,
+        nowhere = Path("/no/such/home")
+        super().__init__(
+            home=nowhere,
+            settings=Settings(platforms={"local": LoopbackSettings(mode=platform_mode)}, sessions=settings),
             store=store,
             journal=self.journal,
+            mail=self.mail,
             clock=clock,
-            ids=ids,
+            # As the kernel does: what an earlier start made sorts before.
+            ids=IdSource(clock, floor_at=clock.now() if boot > 1 else 0.0),
             supervisor=self.supervisor,
-            settings=everything.deliveries,
-            platforms=self.platforms,
-            random=random.Random(1).random,
-            on_settled=self._on_settled,
-        )
-        self.lanes = Lanes(
-            store=store,
-            journal=self.journal,
-            mail=self.mail,
-            clock=clock,
             boot=boot,
-            history_limit=settings.history_limit,
-            unsent=self.deliveries.unsent,
+            random=random.Random(1).random,
+            vault=Vault({}, nowhere),
+            agents=agents,
+            agent_names=lambda: ["main"],
             runner_of=runner_of,
-        )
-        self.turns = Turns(
-            lanes=self.lanes,
-            agents=agents,
-            reports=Reports(lanes=self.lanes, journal=self.journal, clock=clock, ids=ids),
-            deliveries=self.deliveries,
-            limits=self.platforms.limits,
-            clock=clock,
-            ids=ids,
-            supervisor=self.supervisor,
+            books=books,
+            log=lambda _: None,
             on_fault=lambda name, error: self.faults.append((name, error)),
-            books=books,
-        )
-        steering = Steering(lanes=self.lanes, agents=agents, clock=clock, ids=ids, supervisor=self.supervisor)
-        self.operations = Operations(lanes=self.lanes, turns=self.turns, steering=steering, agents=agents, books=books)
-        self.orders = SessionOrders(
-            lanes=self.lanes,
-            turns=self.turns,
-            steering=steering,
-            agents=agents,
-            clock=clock,
-            ids=ids,
-            supervisor=self.supervisor,
-            collect_s=settings.collect_s,
-        )
-        self.sessions = Sessions(
-            lanes=self.lanes,
-            turns=self.turns,
-            steering=steering,
-            agents=agents,
-            store=store,
-            journal=self.journal,
-            clock=clock,
-            ids=ids,
-            supervisor=self.supervisor,
-            settings=settings,
-            limits=self.platforms.limits,
-            agent_of=lambda _: None,
-            mode_of=lambda _: platform_mode,
-        )
-        self.inspection = Inspection(lanes=self.lanes, store=store, journal=self.journal, clock=clock)
-        revivals = Revivals(lanes=self.lanes, turns=self.turns, mail=self.mail, clock=clock, supervisor=self.supervisor)
-        self.restart = Restart(
-            lanes=self.lanes,
-            turns=self.turns,
-            agents=agents,
-            revivals=revivals,
-            mail=self.mail,
-            store=store,
-            clock=clock,
-            ids=ids,
-            max_attempts=settings.max_attempts,
-            books=books,
         )
 
     async def order(self, command: Command[R], actor: Actor = OPERATOR) -> R:
         """Carry out one of the orders about sessions."""
         receipt: R = await self.orders.commands[type(command)](command, actor)
         return receipt
-
-    def _on_settled(self, session_id: SessionId, _view: DeliveryView) -> None:
-        lane = self.lanes.find(session_id)
-        if lane is not None:
-            lane.unsent = self.deliveries.unsent(session_id)
 
     async def sent(self, session_id: SessionId = SESSION) -> None:
         """Wait until every job has ended and no answer of the session is on its way."""
