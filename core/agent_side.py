@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from core.agents.adapters import CAPABILITIES
 from core.agents.approvals.approvals import Approvals
 from core.agents.approvals.grant_sweep import sweep
 from core.agents.approvals.orders import ApprovalOrders
 from core.agents.approvals.questions import Questions
 from core.agents.pool import Pool
 from core.agents.ports import Conversations
-from core.agents.profile import kind_of, policy_of
+from core.agents.profile import policy_of
 from core.agents.profiles.profiles import Profiles
 from core.agents.runner import TurnRequest
 from core.agents.runners import Runners
@@ -162,7 +161,6 @@ class AgentSide:
     async def close(self) -> None:
         """Stop all runs, let go of all runners."""
         await self.runs.close()
-        await self.approvals.close()
 
     async def _list_runtimes(self, _query: ListRuntimes) -> RuntimeList:
         return RuntimeList(runtimes=tuple(self.tools.runtimes()))
@@ -171,7 +169,7 @@ class AgentSide:
         settings = self.profiles.find(agent)
         if settings is None:
             raise NotFound(f"no agent {agent}", noun="agent", id=agent, fix="see `agents list`")
-        return policy_of(settings, CAPABILITIES[kind_of(settings)].runtimes)
+        return policy_of(settings)
 
     def _terms(self, task_id: TaskId) -> Terms | None:
         return self.tasking.terms.terms(task_id)

@@ -44,3 +44,8 @@ def rebased(instant: Mark, clock: Clock) -> Mark:
     """A mark of an earlier start of the core, with `mono` derived again from its wall time."""
     age_s = max(0.0, clock.now() - instant.at)
     return Mark(instant.at, clock.monotonic() - age_s)
+
+
+def rebased_ahead(instant: Mark, clock: Clock) -> Mark:
+    """The same for a mark that may lie in the future: one that is still to come stays so."""
+    return Mark(instant.at, clock.monotonic() + (instant.at - clock.now()))

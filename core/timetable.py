@@ -4,14 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from core.api.base import AgentName, TaskId
 from core.api.errors import HermesError, NotFound
-from core.api.tasks import GetTask, StartTask, TaskDetail, TaskReceipt, TaskState
+from core.api.tasks import GetTask, StartTask, TaskDetail, TaskReceipt
 from core.clock import Clock
 from core.settings import TimetableEntry
 
 MAKER = "timetable"
 """Label of whoever made a task that came from here."""
-
-_UNDER_WAY = frozenset({TaskState.QUEUED, TaskState.RUNNING, TaskState.WAITING})
 
 
 class Timetable:
@@ -71,7 +69,7 @@ class Timetable:
             found = await self._find(GetTask(task_id=last))
         except NotFound:
             return False
-        return found.task.state in _UNDER_WAY or any(child.state in _UNDER_WAY for child in found.children)
+        return not all(task.state.is_over for task in (found.task, *found.children))
 
     def _order(self, name: str, entry: TimetableEntry, text: str, parent_id: TaskId | None) -> StartTask:
         self._count += 1

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.api.errors import ConfigError
-from core.config import shape as config_shape
+from core.config import shape
 from core.secrets import Secret, resolve
 from core.settings import Settings
 
@@ -20,8 +20,7 @@ class Vault:
     def of(cls, settings: Settings, home: Path) -> "Vault":
         """Read them all. Those that cannot be read raise when they are asked for."""
         vault = cls({}, home)
-        leaves = config_shape.leaves(settings, Settings)
-        vault.learn({value for _, value, hint in leaves if isinstance(value, str) and config_shape.is_secret(hint)})
+        vault.learn(shape.references(settings, Settings))
         return vault
 
     def learn(self, references: Iterable[str]) -> None:

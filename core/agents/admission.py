@@ -88,14 +88,6 @@ def waits_for(agent: AgentName, reason: WaitReason, *, by: str = "", why: str = 
     return f"agent {agent} {_WAITS[reason]}{ordered}{f': {why}' if why else ''}"
 
 
-class Wait(msgspec.Struct, frozen=True, gc=False):
-    """A place in the queue. position: how many of the agent's runs wait before it. retry_at: monotonic seconds."""
-
-    position: int
-    reason: WaitReason
-    retry_at: float | None = None
-
-
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What a profile says about admission. lanes: runs at a time in each; runner_limit: 0 is none."""
 
@@ -107,13 +99,10 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How an agent stands. limit: in force; retry_at: monotonic seconds, while it is degraded."""
+    """How an agent stands. busy, waiting: runs; retry_at: monotonic seconds, while it is degraded."""
 
     state: PoolState
-    limit: int
-    configured_limit: int
     busy: int
     waiting: int
     failure_count: int
     retry_at: float | None
-    runner_limit: int

@@ -3,11 +3,12 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from core.agents.acp.prompt import prompt_of
 from core.agents.acp.wire import Fields
 from core.agents.launches import Launch, is_bound_otherwise
+from core.agents.open_requests import OpenRequests
 from core.agents.processes import Child, GoneError
 from core.agents.reports import Reports, let_go
 from core.agents.runner import Capabilities, Decision, RunnerContext, TurnRequest, unready
@@ -20,27 +21,7 @@ _SETTLE_LIMIT_S = 5.0
 _PAUSE_AT, _RESUME_AT = 1024, 256
 
 
-class OpenRequests(Protocol):
-    """What the agent has asked for permission to do, and waits for."""
-
-    def decide(self, action_id: str, decision: Decision) -> bool:
-        """Pass a decision on. False when the agent does not wait for it."""
-        ...
-
-    def expire(self, call_id: str) -> None:
-        """A call that has ended needs no permission any more."""
-        ...
-
-    def drop(self, outcome: str) -> None:
-        """Refuse all that is open, since the turn is over or to be."""
-        ...
-
-    def forget(self) -> None:
-        """Nobody waits any more, as the agent is dead."""
-        ...
-
-
-P = TypeVar("P", bound=OpenRequests)
+P = TypeVar("P", bound=OpenRequests[Any])
 
 
 class Turn:

@@ -7,11 +7,11 @@ import msgspec
 from core.agent_settings import CompactionSettings
 from core.api.runs import Compacted, CompactionState
 from core.api.transcripts import EntryKind, EntryView
+from core.tokens import tokens_in, tokens_of
 
 DEFAULT_TOKENS = 80_000
 TRIES = 2
 _HELPS_BELOW = 0.9
-_BYTES_A_TOKEN = 4
 _TEXT_LIMIT = 2_000_000
 _LINE_LIMIT = 200
 _LAST_LINES = 6
@@ -34,32 +34,17 @@ def limit_tokens(settings: CompactionSettings) -> int | None:
     return settings.max_tokens or DEFAULT_TOKENS
 
 
-def tokens_of(entries: Sequence[EntryView]) -> int:
-    """An estimate: a token for every four bytes of what the agent is given."""
-    return sum((_bytes_of(entry) + _BYTES_A_TOKEN - 1) // _BYTES_A_TOKEN for entry in entries)
-
-
-def _bytes_of(entry: EntryView) -> int:
-    size = _size(entry.text)
-    if entry.tool is not None:
-        size += _size(entry.tool.input) + _size(entry.tool.output)
-    return size
-
-
-def _size(text: str) -> int:
-    # A long history is looked at before each turn.
-    return len(text) if text.isascii() else len(text.encode(errors="replace"))
-
-
 def plan(history: Sequence[EntryView], settings: CompactionSettings, *, is_manual: bool) -> Plan | None:
     """What to shorten now; None when nothing needs it, or nothing is left beyond the tail."""
     limit = limit_tokens(settings)
-    before = tokens_of(history)
-    if not is_manual and (limit is None or before <= limit):
+    if limit is None and not is_manual:
         return None
     older, tail = history[: -settings.keep_tail], history[-settings.keep_tail :]
     # A summary alone would only be summarised again.
     if not any(entry.kind is not EntryKind.SUMMARY for entry in older):
+        return None
+    before = sum(map(tokens_of, history))
+    if not is_manual and limit is not None and before <= limit:
         return None
     return Plan(older, tail, before, limit or 0)
 
@@ -106,7 +91,7 @@ def _line(text: str) -> str:
 
 def result(found: Plan, summary: str, *, is_digest: bool, tries: int) -> Compacted:
     """What became of it: a summary that hardly helps is let go, and the transcript goes on as it was."""
-    after = (len(summary.encode(errors="replace")) + _BYTES_A_TOKEN - 1) // _BYTES_A_TOKEN + tokens_of(found.tail)
+    after = tokens_in(summary) + sum(map(tokens_of, found.tail))
     is_effective = bool(summary.strip()) and after < found.before_tokens * _HELPS_BELOW
     return Compacted(
         state=CompactionState.DONE if is_effective else CompactionState.INEFFECTIVE,

@@ -3,7 +3,6 @@
 import msgspec
 
 from core.agent_settings import AgentSettings
-from core.agents.adapters import CAPABILITIES
 from core.agents.profile import kind_of, policy_of, runner_fingerprint
 from core.agents.runner import Runner
 from core.api.base import AgentName, Mark, RunId, SessionId
@@ -58,7 +57,7 @@ class Kept(msgspec.Struct):
 def make_of(agent: AgentName, settings: AgentSettings) -> Make:
     """What the runners of an agent are made of."""
     kind = kind_of(settings)
-    policy = policy_of(settings, CAPABILITIES[kind].runtimes)
+    policy = policy_of(settings)
     return Make(agent, settings, kind, runner_fingerprint(settings), policy)
 
 

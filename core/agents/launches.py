@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 
 from core.agents.masks import hidden_in_lines, redactor
-from core.agents.processes import CORE_FOLDERS, Child, child_environment, program_places, start
+from core.agents.places import check_apart
+from core.agents.processes import Child, child_environment, program_places, start
 from core.agents.runner import RunnerContext
 from core.agents.tools.sandbox_plan import inside_folder
-from core.api.errors import Refused, Unavailable
+from core.api.errors import Unavailable
 from core.api.policies import ExecutionPolicy, Runtime
 from core.clock import Clock
 
@@ -37,14 +38,13 @@ def laid_out(
     """
     values = {name: context.secret(reference) for name, reference in secrets.items()}
     environment = child_environment(os.environ, own=own, secrets=values)
+    folder = check_apart(context.workspace, context.home)
     try:
-        context.workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(
             f"cannot make the workspace {context.workspace}: {error.strerror}", field="workspace"
         ) from None
-    folder = context.workspace.resolve()
-    _check_apart(folder, context.home.resolve())
     is_boxed = context.policy.runtime_type is Runtime.BWRAP
     readable = program_places(command, environment.get("PATH", ""), context.home) if is_boxed else ()
     return Launch(
@@ -71,17 +71,6 @@ async def started(
         redact=launch.redact,
         hide=launch.hide,
     )
-
-
-def _check_apart(folder: Path, home: Path) -> None:
-    """A link may lead from a harmless name to what the core keeps: it is the real folder that the agent gets."""
-    if home.is_relative_to(folder) or any(folder.is_relative_to(home / kept) for kept in CORE_FOLDERS):
-        raise Refused(
-            f"the workspace leads to {folder}, which the core keeps for itself",
-            rule="workspace",
-            field="workspace",
-            fix="name a folder of its own",
-        )
 
 
 def is_bound_otherwise(have: ExecutionPolicy, want: ExecutionPolicy, runtimes: Sequence[Runtime]) -> bool:

@@ -23,6 +23,14 @@ def decoded(data: bytes | str) -> object:
         return json.loads(json.dumps(loose, ensure_ascii=False).encode(errors="replace"))
 
 
+def object_in(data: bytes | str) -> Mapping[str, Any]:
+    """The object that JSON says; an empty one when it is none, or no JSON."""
+    try:
+        return object_of(decoded(data))
+    except (ValueError, RecursionError):
+        return {}
+
+
 def text_of(found: object) -> str:
     """A text, or the texts of a list of parts."""
     if isinstance(found, str):

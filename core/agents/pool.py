@@ -6,10 +6,11 @@ an agent whose runs fail one after the other gets no further one, until after a 
 
 from collections import OrderedDict
 
-from core.agents.admission import POOL, Ended, Load, PoolStep, Rules, Wait, WaitReason
+from core.agents.admission import POOL, Ended, Load, PoolStep, Rules, WaitReason
 from core.api.base import AgentName, RunId
 from core.api.errors import NotFound
 from core.api.profiles import PoolState
+from core.backoff import ceiling_s
 
 WAIT_CAP_S = 600.0
 """A degraded agent is tried again at least so often."""
@@ -29,7 +30,7 @@ class _Agent:
         self.state = PoolState.READY
         self.is_paused = False
         self.is_gone = False
-        self.limit = 0
+        self.ordered_limit = 0
         self.failure_count = 0
         self.tries = 0
         self.retry_at: float | None = None
@@ -41,9 +42,12 @@ class _Agent:
         self.lane_of: dict[RunId, str] = {}
 
     @property
+    def limit(self) -> int:
+        return self.ordered_limit or self.rules.limit
+
+    @property
     def bound(self) -> int:
-        limit = self.limit or self.rules.limit
-        return min(limit, self.rules.runner_limit) if self.rules.runner_limit else limit
+        return min(self.limit, self.rules.runner_limit or self.limit)
 
     def has_room_in(self, lane: str) -> bool:
         limit = self.rules.lanes.get(lane)
@@ -112,7 +116,7 @@ class _Agent:
 
     def wait_s(self) -> float:
         first_s = self.rules.recovery_s
-        return min(first_s * 2.0 ** min(self.tries, 30), max(WAIT_CAP_S, first_s))
+        return ceiling_s(self.tries + 1, base_s=first_s, cap_s=max(WAIT_CAP_S, first_s))
 
     def forgive(self) -> None:
         self.failure_count = self.tries = 0
@@ -186,7 +190,7 @@ class Pool:
     def set_limit(self, agent: AgentName, limit: int, now: float) -> tuple[RunId, ...]:
         """Have another limit than the profile's; 0 takes it back. Returns the runs that have got a slot by it."""
         found = self._get(agent)
-        found.limit = limit
+        found.ordered_limit = limit
         return self._filled(agent, found, now)
 
     def join(self, agent: AgentName, run_id: RunId, now: float, *, lane: str = "") -> bool:
@@ -239,18 +243,8 @@ class Pool:
         self._changed.clear()
         return changed
 
-    def find_wait(self, agent: AgentName, run_id: RunId, now: float) -> Wait | None:
-        """Where a run waits and why; None when it does not wait."""
-        found = self._agents.get(agent)
-        lane = found.lane_of.get(run_id) if found is not None else None
-        if found is None or lane is None:
-            return None
-        number = found.waiting[lane][run_id]
-        position = sum(other < number for runs in found.waiting.values() for other in runs.values())
-        return Wait(position, _reason(found, lane, now), found.retry_at)
-
     def find_reason(self, agent: AgentName, run_id: RunId, now: float) -> WaitReason | None:
-        """Why a run waits; None when it does not. Costs no walk, unlike its place."""
+        """Why a run waits; None when it does not."""
         found = self._agents.get(agent)
         lane = found.lane_of.get(run_id) if found is not None else None
         return None if found is None or lane is None else _reason(found, lane, now)
@@ -269,30 +263,19 @@ class Pool:
         found = self._get(agent)
         return Load(
             state=found.state,
-            limit=found.limit or found.rules.limit,
-            configured_limit=found.rules.limit,
             busy=len(found.busy),
             waiting=len(found.lane_of),
             failure_count=found.failure_count,
             retry_at=found.retry_at,
-            runner_limit=found.rules.runner_limit,
         )
 
-    def limit(self, agent: AgentName) -> int:
-        """Runs of the agent at a time. Raises NotFound."""
-        found = self._get(agent)
-        return found.limit or found.rules.limit
+    def busy_count(self) -> int:
+        """Runs of all agents that have a slot, those of agents that were let go included."""
+        return sum(len(found.busy) for found in self._agents.values())
 
-    def busy_count(self, agent: AgentName | None = None) -> int:
-        """Runs that have a slot, of one agent or of all."""
-        return sum(len(found.busy) for found in self._some(agent))
-
-    def waiting_count(self, agent: AgentName | None = None) -> int:
-        """Runs that wait for a slot, of one agent or of all."""
-        return sum(len(found.lane_of) for found in self._some(agent))
-
-    def _some(self, agent: AgentName | None) -> list[_Agent]:
-        return [found for name, found in self._agents.items() if agent in {None, name}]
+    def waiting_count(self) -> int:
+        """Runs of all agents that wait for a slot."""
+        return sum(len(found.lane_of) for found in self._agents.values())
 
     def _get(self, agent: AgentName) -> _Agent:
         found = self._agents.get(agent)
@@ -325,7 +308,7 @@ def _reason(found: _Agent, lane: str, now: float) -> WaitReason:
     if found.is_held(now):
         return WaitReason.DEGRADED
     if len(found.busy) >= found.bound:
-        return WaitReason.LIMIT if len(found.busy) >= (found.limit or found.rules.limit) else WaitReason.RUNNERS
+        return WaitReason.LIMIT if len(found.busy) >= found.limit else WaitReason.RUNNERS
     if not found.has_room_in(lane):
         return WaitReason.LANE
     return WaitReason.LIMIT if found.state is PoolState.READY else WaitReason.DEGRADED

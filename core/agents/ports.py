@@ -1,6 +1,6 @@
 """What the agents need from others: conversations in which tasks are done, a mailbox of tasks, tools that run apart."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +20,6 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
 
     exit_code: int | None
     output: str
-    is_cut: bool = False
     why: str = ""
 
 
@@ -35,9 +34,7 @@ class ToolHost(Protocol):
         """Why a policy cannot be kept on this machine; "" when it can."""
         ...
 
-    async def run(
-        self, argv: Sequence[str], *, policy: ExecutionPolicy, workspace: Path, limit_s: float, stdin: bytes = b""
-    ) -> ToolResult:
+    async def run(self, argv: Sequence[str], *, policy: ExecutionPolicy, workspace: Path, limit_s: float) -> ToolResult:
         """Run a program to its end; cancelling ends it and all its children.
 
         Raises Refused (rule runtime) when the policy cannot be kept: nothing was run then.
@@ -144,7 +141,3 @@ class TaskPost(Protocol):
     def is_paused(self) -> bool:
         """Whether an operator holds it."""
         ...
-
-
-Environment = Mapping[str, str]
-"""Variables of a child process: an allow-list and what the profile names, never the core's own secrets."""

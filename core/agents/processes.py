@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from core.agents.masks import MASK
+from core.agents.places import CORE_FOLDERS
 from core.api.errors import Unavailable
 from core.clock import Clock
 from core.secrets import Secret
@@ -27,8 +28,6 @@ STDERR_LINE_LIMIT = 4_096
 EOF_GRACE_S = 2.0
 TERM_GRACE_S = 3.0
 _KILL_GRACE_S = 2.0
-CORE_FOLDERS = ("secrets", "agents")
-"""Folders of the home that no agent may be given: what is in them decides what agents may do."""
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _RAW_STDERR_LIMIT_BYTES = 65_536
@@ -333,10 +332,6 @@ class Child(asyncio.SubprocessProtocol):
                 self.pipe_data_received(fd, data)
 
 
-def _same(text: str) -> str:
-    return text
-
-
 async def start(
     argv: Sequence[str],
     *,
@@ -345,8 +340,8 @@ async def start(
     clock: Clock,
     on_line: Callable[[bytes], None],
     on_end: Callable[[], None],
-    redact: Callable[[str], str] = _same,
-    hide: Sequence[bytes] = (),
+    redact: Callable[[str], str],
+    hide: Sequence[bytes],
     limit_bytes: int = LINE_LIMIT_BYTES,
 ) -> Child:
     """Start a child in a group of its own. cwd must be there; environment: all of it; redact: for standard error;

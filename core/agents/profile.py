@@ -14,11 +14,12 @@ from core.agent_settings import (
     OpenaiSettings,
     ScriptedSettings,
 )
+from core.agents.adapters import CAPABILITIES
 from core.agents.admission import Rules
 from core.agents.policy.patterns import check_pattern
 from core.api.base import AgentName
 from core.api.errors import ConfigError, InvalidInput
-from core.api.policies import ExecutionPolicy, Runtime
+from core.api.policies import ExecutionPolicy
 from core.config import shape
 from core.config.text import KeyPath
 from core.section import Name
@@ -100,7 +101,7 @@ def _digest(body: bytes) -> str:
 def as_values(settings: AgentSettings) -> dict[str, Any]:
     """The whole settings as plain values, as in YAML."""
     values: dict[str, Any] = msgspec.json.decode(_encoder.encode(settings))
-    return {name: values[name] for name in (_RUNNER, *(info.name for info in msgspec.structs.fields(type(settings))))}
+    return {name: values[name] for name in (_RUNNER, *type(settings).__struct_fields__)}
 
 
 def shown_values(settings: AgentSettings) -> dict[str, Any]:
@@ -111,14 +112,9 @@ def shown_values(settings: AgentSettings) -> dict[str, Any]:
 def _masked(value: Any, hint: Any) -> Any:
     if isinstance(value, str) and shape.is_secret(hint):
         return shape.shown(value, hint)
-    if (given := _mapping(value)) is not None:
+    if (given := shape.mapping_of(value)) is not None:
         return {name: _masked(item, shape.hint_at((name,), hint)) for name, item in given.items()}
     return value
-
-
-def _mapping(value: Any) -> dict[str, Any] | None:
-    given: Any = value
-    return given if isinstance(value, dict) else None
 
 
 def default_values(name: str, runner: str = "") -> dict[str, Any]:
@@ -129,13 +125,9 @@ def default_values(name: str, runner: str = "") -> dict[str, Any]:
         fix = f"one of {', '.join(KINDS)}"
         raise InvalidInput(f"there is no runner {runner!r}", field="runner", value=runner, fix=fix)
     values: dict[str, Any] = {_RUNNER: shape.tag_of(section)}
-    for info in msgspec.structs.fields(section):
-        values[info.name] = None if info.required else _plain(_default(info))
+    for info in shape.fields_of(section):
+        values[info.name] = None if info.required else _plain(shape.default_of(info))
     return values
-
-
-def _default(info: msgspec.structs.FieldInfo) -> Any:
-    return info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
 
 
 def _plain(value: Any) -> Any:
@@ -225,7 +217,7 @@ def _unmasked(value: Any, before: Any, hint: Any) -> Any:
         return value
     if isinstance(value, str) and shape.is_secret(hint):
         return before if value == shape.shown(before, hint) else value
-    given, old = _mapping(value), _mapping(before)
+    given, old = shape.mapping_of(value), shape.mapping_of(before)
     if given is not None and old is not None:
         return {name: _unmasked(item, old.get(name), shape.hint_at((name,), hint)) for name, item in given.items()}
     return value
@@ -233,11 +225,7 @@ def _unmasked(value: Any, before: Any, hint: Any) -> Any:
 
 def references(settings: AgentSettings) -> frozenset[str]:
     """References to all secrets that the settings name."""
-    return frozenset(
-        value
-        for _, value, hint in shape.leaves(settings, AgentSettings)
-        if isinstance(value, str) and shape.is_secret(hint)
-    )
+    return shape.references(settings, AgentSettings)
 
 
 def model_of(settings: AgentSettings) -> str:
@@ -263,6 +251,6 @@ def rules_of(settings: AgentSettings) -> Rules:
     )
 
 
-def policy_of(settings: AgentSettings, runtimes: tuple[Runtime, ...]) -> ExecutionPolicy:
-    """What its runs may do. runtimes: what may carry its runner, the runner's own first."""
-    return settings.policy.words(runtimes[0])
+def policy_of(settings: AgentSettings) -> ExecutionPolicy:
+    """What its runs may do; carried by the runner's own runtime, where none is set."""
+    return settings.policy.words(CAPABILITIES[kind_of(settings)].runtimes[0])

@@ -26,19 +26,14 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a runner can do.
 
     approvals: it asks before it acts and obeys the answer. resume: it keeps the conversation itself, so that only new
-    messages go to it. summarizes: it can be asked for a summary. action_deadline_s: how long it waits for a decision;
-    None is for ever. runtimes: what may carry it, its own first. isolation: in words for the screen, who enforces what;
-    enforcement: the same for each field of the policy.
+    messages go to it. summarizes: it can be asked for a summary. runtimes: what may carry it, its own first. isolation:
+    in words for the screen, who enforces what; enforcement: the same for each field of the policy.
     """
 
     approvals: bool
-    cancel: bool
     steer: bool
     resume: bool = False
-    images: bool = False
     summarizes: bool = False
-    is_experimental: bool = False
-    action_deadline_s: float | None = None
     runtimes: tuple[Runtime, ...] = (Runtime.REMOTE,)
     isolation: str = "remote (unknown)"
     enforcement: tuple[FieldEnforcement, ...] = ()
@@ -48,7 +43,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One turn: what is to be answered and what was said before.
 
     messages: in order, at least one. history: entries of the present epoch before them, the oldest first; a summary
-    stands for what came before it. model: in place of the agent's own. extra_system_prompt: after the agent's own.
+    stands for what came before it. model: in place of the agent's own; the core has made the runner for it already.
+    extra_system_prompt: after the agent's own.
     policy: what the run may do. total_s: the longest that it may take.
     """
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from core.agent_settings import AgentSettings
 from core.agents.adapters import Adapter, load_adapter
 from core.agents.kept import Kept, Make, Tally, fits, is_alive, make_of, runner_view
+from core.agents.places import check_apart
 from core.agents.ports import ToolHost
 from core.agents.profile import model_of, with_model
 from core.agents.runner import Runner, RunnerContext
@@ -218,11 +219,11 @@ class Runners:
         kept = self._kept.get(session_id)
         return runner_view(session_id, kept) if kept is not None else None
 
-    def views(self, agent: AgentName | None = None) -> list[RunnerView]:
-        """Runners of one agent or of all, the busy ones first, each in the order of their last use."""
+    def views(self, agent: AgentName | None = None, limit: int | None = None) -> list[RunnerView]:
+        """Runners of one agent or of all, the busy ones first, each in the order of their last use; at most `limit`."""
         found = list(self._selected(agent, None, ""))
         found.sort(key=lambda item: (not item[1].is_busy, -item[1].active.mono))
-        return [runner_view(session_id, kept) for session_id, kept in found]
+        return [runner_view(session_id, kept) for session_id, kept in found[:limit]]
 
     async def close(self) -> None:
         """Let all of them go, and no other come. May be called twice."""
@@ -310,10 +311,10 @@ class Runners:
         return self._adapters[make.kind].create(make.agent, settings, context)
 
     async def _prepare(self, workspace: Path) -> None:
-        if workspace in self._set_up:
-            return
+        # Looked at each time: a link may have been put there since it was set up.
+        is_new = workspace not in self._set_up
         # A thread cannot be called back: the stop waits for it.
-        making = asyncio.get_running_loop().run_in_executor(None, assets.set_up, workspace)
+        making = asyncio.get_running_loop().run_in_executor(None, _prepared, workspace, self._home, is_new)
         self._preparing.add(making)
         making.add_done_callback(self._preparing.discard)
         await asyncio.shield(making)
@@ -354,6 +355,12 @@ class Runners:
                 del self._closing[session_id]
 
         task.add_done_callback(ended)
+
+
+def _prepared(workspace: Path, home: Path, is_new: bool) -> None:
+    folder = check_apart(workspace, home)
+    if is_new:
+        assets.set_up(folder)
 
 
 async def _opened(runner: Runner, make: Make) -> None:

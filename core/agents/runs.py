@@ -159,13 +159,10 @@ class Runs:
             attempt=attempt,
             messages=messages,
             history=history,
-            model=next((item.model for item in reversed(messages) if item.model), terms.model),
-            extra_system_prompt=terms.extra_system_prompt,
-            policy=terms.policy,
+            model=next((item.model for item in reversed(messages) if item.model), ""),
             task_id=messages[0].task_id if messages else None,
-            total_s=terms.total_s,
         )
-        flight = self._start(request, terms, user)
+        flight = self._start(under(request, terms), terms, user)
         try:
             async for report in flight.reports.read():
                 yield report

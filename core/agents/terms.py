@@ -3,8 +3,7 @@
 import msgspec
 
 from core.agent_settings import AgentSettings
-from core.agents.adapters import CAPABILITIES
-from core.agents.profile import kind_of, policy_of
+from core.agents.profile import policy_of
 from core.api.policies import ExecutionPolicy
 
 
@@ -21,5 +20,5 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 def own_terms(settings: AgentSettings) -> Terms:
     """What holds for a message that no task carries."""
-    policy = policy_of(settings, CAPABILITIES[kind_of(settings)].runtimes)
+    policy = policy_of(settings)
     return Terms(settings=settings, policy=policy, total_s=settings.total_limit_s)

@@ -1,6 +1,6 @@
 """What a turn waits for, one thing after another, and how cancelling ends all of it."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import TypeVar
 
 from core.api.base import Mark
@@ -34,12 +34,18 @@ class TurnWaits:
         self._waits.cut()
 
     def check(self) -> None:
-        """Raises CutShort once it was cut: between two waits nobody else would notice."""
+        """Raises CutShort once it was cut: where nothing is waited for, nobody else would notice."""
         if self.is_cut:
             raise CutShort
 
     async def wait(self, what: Awaitable[T]) -> T:
-        """The result of `what`. Raises CutShort when the turn is told to stop first; `what` is cancelled then."""
+        """The result of `what`. Raises CutShort when the turn is told to stop first; `what` is cancelled then, and does
+        not even begin when that was before.
+        """
+        if self.is_cut:
+            if isinstance(what, Coroutine):
+                what.close()
+            raise CutShort
         found = await self._waits.wait(what)
         self.check()
         return found

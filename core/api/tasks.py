@@ -23,6 +23,14 @@ class TaskState(StrEnum):
     DROPPED = "dropped"
     CANCELLED = "cancelled"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is being done for the task: also when it is idle."""
+        return self not in _UNDER_WAY
+
+
+_UNDER_WAY = frozenset({TaskState.QUEUED, TaskState.RUNNING, TaskState.WAITING})
+
 
 class RunState(StrEnum):
     """Where a run is."""
@@ -91,6 +99,10 @@ class Routing(Word, frozen=True, kw_only=True):
     group_id: str = ""
     group_channel: str = ""
     group_space: str = ""
+
+
+ANSWER_LIMIT = 10_000
+"""Characters of an answer that a task keeps; all of it is in the transcript."""
 
 
 class TaskView(View, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import difflib
 import enum
+import functools
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -48,6 +49,23 @@ def sections(hint: Any) -> tuple[type[msgspec.Struct], ...]:
     return ()
 
 
+@functools.cache
+def fields_of(section: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The keys of a section, worked out once: it means to resolve every annotation."""
+    return msgspec.structs.fields(section)
+
+
+def default_of(info: msgspec.structs.FieldInfo) -> Any:
+    """What a key is that may be left out."""
+    return info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
+
+
+def mapping_of(value: Any) -> dict[str, Any] | None:
+    """The value as a mapping of keys; None for anything else."""
+    given: Any = value
+    return given if isinstance(value, dict) else None
+
+
 def entries_of(hint: Any) -> tuple[Any, Any] | None:
     """Key and value type of a mapping with free keys; None for anything else."""
     base, _ = unwrapped(hint)
@@ -86,9 +104,7 @@ def hint_at(path: KeyPath, hint: Any) -> Any:
         if (entries := entries_of(hint)) is not None:
             hint = entries[1]
             continue
-        found = [
-            field.type for section in sections(hint) for field in msgspec.structs.fields(section) if field.name == name
-        ]
+        found = [field.type for section in sections(hint) for field in fields_of(section) if field.name == name]
         if not found and not (name and any(tag_field(section) == name for section in sections(hint))):
             return None
         hint = found[0] if found else str
@@ -164,10 +180,16 @@ def leaves(value: Any, hint: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath,
     elif isinstance(value, msgspec.Struct):
         if field := tag_field(type(value)):
             yield (*path, field), tag_of(type(value)), str
-        for info in msgspec.structs.fields(type(value)):
+        for info in fields_of(type(value)):
             yield from leaves(getattr(value, info.name), info.type, (*path, info.name))
     else:
         yield path, value, hint
+
+
+def references(value: Any, hint: Any) -> frozenset[str]:
+    """Every reference to a secret that is in force."""
+    found = leaves(value, hint)
+    return frozenset(item for _, item, kind in found if isinstance(item, str) and is_secret(kind))
 
 
 def shown(value: Any, hint: Any) -> str:
@@ -205,7 +227,7 @@ class Check:
         for depth, name in enumerate(path):
             below = hint_at((name,), hint)
             if below is None:
-                known = [field.name for section in sections(hint) for field in msgspec.structs.fields(section)]
+                known = [field.name for section in sections(hint) for field in fields_of(section)]
                 self._unknown(name, known, path[:depth])
                 return
             hint = below
@@ -219,14 +241,14 @@ class Check:
         self.errors.append(ConfigError(message, file=file, line=line, key=key, value=value, fix=fix))
 
     def _section(self, value: Any, choices: tuple[type[msgspec.Struct], ...], path: KeyPath) -> None:
-        given = _mapping(value)
+        given = mapping_of(value)
         if given is None:
             self.fault(path, "must be a mapping of keys", value=_quoted(value), fix="indent its keys below it")
             return
         section = self._chosen(given, choices, path)
         if section is None:
             return
-        fields = {info.name: info for info in msgspec.structs.fields(section)}
+        fields = {info.name: info for info in fields_of(section)}
         tag = tag_field(section)
         for name, item in given.items():
             if tag and name == tag:
@@ -262,7 +284,7 @@ class Check:
         self.fault((*path, name), "is not a key", fix=fix)
 
     def _entries(self, value: Any, entries: tuple[Any, Any], path: KeyPath) -> None:
-        given = _mapping(value)
+        given = mapping_of(value)
         if given is None:
             self.fault(path, "must be a mapping of names", value=_quoted(value), fix="indent the names below it")
             return
@@ -290,11 +312,6 @@ class Check:
             return
         if isinstance(value, str) and "://" in value and "@" in value.partition("://")[2].partition("/")[0]:
             self.fault(path, "must not hold a user or password", fix="remove what stands before the @")
-
-
-def _mapping(value: Any) -> dict[str, Any] | None:
-    given: Any = value
-    return given if isinstance(value, dict) else None
 
 
 def _quoted(value: Any) -> str:

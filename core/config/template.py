@@ -154,14 +154,10 @@ def _sentence(doc: str) -> str:
 
 def _section_page(title: str, section: type[msgspec.Struct], *, level: int = 2) -> str:
     rows = (
-        (info.name, info.type, msgspec.NODEFAULT if info.required else _default_of(info))
+        (info.name, info.type, msgspec.NODEFAULT if info.required else shape.default_of(info))
         for info in msgspec.structs.fields(section)
     )
     return f"\n{'#' * level} {title}\n\n{(section.__doc__ or '').strip()}\n\n{_table(rows)}"
-
-
-def _default_of(info: msgspec.structs.FieldInfo) -> Any:
-    return info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
 
 
 def _table(rows: Iterator[tuple[str, Any, Any]]) -> str:

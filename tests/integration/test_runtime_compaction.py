@@ -66,9 +66,7 @@ async def test_a_run_that_is_interrupted_while_it_makes_a_summary_ends_at_once(
 
     puppets.turn = said
     monkeypatch.setattr(Puppet, "summarize", hang)
-    monkeypatch.setattr(
-        Puppet, "capabilities", type(Puppet.capabilities)(approvals=True, cancel=True, steer=True, summarizes=True)
-    )
+    monkeypatch.setattr(Puppet, "capabilities", type(Puppet.capabilities)(approvals=True, steer=True, summarizes=True))
     async with core(tmp_path / "home", COMPACTING) as kernel:
         await opened(kernel, "one " * 300)
         await rested(kernel)
@@ -104,9 +102,7 @@ async def test_a_summary_that_helps_nothing_is_tried_twice_and_never_again(
         yield TurnEnded(stop=Stop.END_TURN)
 
     puppets.turn = said
-    monkeypatch.setattr(
-        Puppet, "capabilities", type(Puppet.capabilities)(approvals=True, cancel=True, steer=True, summarizes=True)
-    )
+    monkeypatch.setattr(Puppet, "capabilities", type(Puppet.capabilities)(approvals=True, steer=True, summarizes=True))
     async with core(tmp_path / "home", COMPACTING) as kernel:
         await opened(kernel, "one " * 300)
         await rested(kernel)
@@ -146,9 +142,7 @@ async def test_messages_that_come_while_an_operator_has_a_summary_made_are_answe
 
     puppets.turn = said
     monkeypatch.setattr(Puppet, "summarize", slow)
-    monkeypatch.setattr(
-        Puppet, "capabilities", type(Puppet.capabilities)(approvals=True, cancel=True, steer=True, summarizes=True)
-    )
+    monkeypatch.setattr(Puppet, "capabilities", type(Puppet.capabilities)(approvals=True, steer=True, summarizes=True))
     config = COMPACTING.replace("max_tokens: 100", "max_tokens: -1")
     async with core(tmp_path / "home", config) as kernel:
         await opened(kernel, "one " * 300)

@@ -230,6 +230,24 @@ core: {drain_s: 0}
         assert await asyncio.to_thread((home / "common/files/notes.txt").read_text) == "kept\n"
 
 
+async def test_an_agent_writes_no_profile_through_a_link(tmp_path: Path) -> None:
+    """A profile names programs that the core starts: its run ends with the reason, and nothing is asked."""
+    home = tmp_path / "home"
+    config = """
+http: {enabled: false}
+agents:
+  main: {runner: scripted, pace: 0, workspace: link}
+core: {drain_s: 0}
+"""
+    await asyncio.to_thread((home / "agents").mkdir, parents=True, mode=0o700)
+    await asyncio.to_thread((home / "link").symlink_to, home / "agents")
+    async with core(home, config) as kernel:
+        await opened(kernel, "!write evil.yaml runner: acp")
+        assert not was_answered(await rested(kernel))
+        assert any("keeps for itself" in entry.text for entry in await entries(kernel))
+    assert await asyncio.to_thread(lambda: list((home / "agents").iterdir())) == []
+
+
 async def test_a_session_of_a_removed_agent_can_still_be_read(tmp_path: Path) -> None:
     """And a message to it is refused before anything is stored."""
     async with core(tmp_path / "home") as kernel:

@@ -156,13 +156,10 @@ class PoolHistory(RuleBasedStateMachine):
 
     @invariant()
     def books_agree(self) -> None:
-        """Who has a slot and who waits, and in which order."""
-        assert self.pool.busy_count(A) == len(self.busy)
-        assert self.pool.waiting_count(A) == len(self.waiting)
-        for place, run_id in enumerate(self.waiting):
-            found = self.pool.find_wait(A, run_id, self.now)
-            assert found is not None
-            assert found.position == place
+        """Who has a slot and who waits; in which order is seen by who is let in."""
+        load = self.pool.load(A)
+        assert (load.busy, load.waiting) == (len(self.busy), len(self.waiting))
+        assert (self.pool.busy_count(), self.pool.waiting_count()) == (len(self.busy), len(self.waiting))
 
     @invariant()
     def one_run_tries(self) -> None:
@@ -179,9 +176,9 @@ class PoolHistory(RuleBasedStateMachine):
     def a_reason_is_given(self) -> None:
         """Everybody who waits is told why, and only those."""
         for run_id in self.waiting:
-            assert self.pool.find_wait(A, run_id, self.now) is not None
+            assert self.pool.find_reason(A, run_id, self.now) is not None
         for run_id in self.busy:
-            assert self.pool.find_wait(A, run_id, self.now) is None
+            assert self.pool.find_reason(A, run_id, self.now) is None
 
 
 TestPoolHistory = PoolHistory.TestCase

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.agents.tasks.task import OVER, TASK
+from core.agents.tasks.task import TASK
 from core.api.base import RunId
 from core.api.errors import ConflictError, HermesError, Overloaded, Refused, StoreError
 from core.api.policies import ExecutionPolicy, RetryPolicy
@@ -47,7 +47,7 @@ ACTS = st.one_of(
     st.tuples(st.just("pages"), st.just(""), st.just(""), st.integers(0, 1)),
 )
 
-AT_REST = OVER | {TaskState.WAITING}
+AT_REST = {state for state in TaskState if state.is_over} | {TaskState.WAITING}
 
 
 class History:

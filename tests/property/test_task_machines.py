@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from core.agents.tasks.task import (
     ATTEMPT,
-    OVER,
     RUN,
     TASK,
     AttemptStep,
@@ -46,6 +45,11 @@ def test_tasks_go_only_where_the_table_says() -> None:
     """The table is the repaired one, and nothing leaves done and cancelled."""
     found = {state.value: {to.value for to in row.values()} for state, row in TASK.table.items()}
     assert found == {state: set(following.split()) for state, following in TABLE.items()}
+
+
+def test_a_task_is_over_in_each_state_in_which_nothing_is_done_for_it() -> None:
+    """One that waits, in line or for a person, is under way; one that is idle is not."""
+    assert {state.value for state in TaskState if state.is_over} == {"idle", "done", "error", "dropped", "cancelled"}
 
 
 @pytest.mark.parametrize(("machine", "steps", "first"), MACHINES, ids=lambda item: getattr(item, "name", None))
@@ -113,7 +117,7 @@ def test_every_end_of_a_run_is_a_legal_step_of_its_task(end: End, state: TaskSta
     elif end.stop.is_answer:
         assert after is (TaskState.IDLE if end.is_interactive else TaskState.DONE)
     else:
-        assert after in OVER or judgement.is_retry
+        assert after.is_over or judgement.is_retry
 
 
 @given(st.sampled_from(Stop), st.sampled_from([AttemptState.RUNNING, AttemptState.BLOCKED, AttemptState.PENDING]))

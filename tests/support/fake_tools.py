@@ -25,11 +25,9 @@ class FakeTools:
         del policy
         return self.why
 
-    async def run(
-        self, argv: Sequence[str], *, policy: ExecutionPolicy, workspace: Path, limit_s: float, stdin: bytes = b""
-    ) -> ToolResult:
+    async def run(self, argv: Sequence[str], *, policy: ExecutionPolicy, workspace: Path, limit_s: float) -> ToolResult:
         """Note it. Raises Refused as the test says."""
-        del policy, workspace, limit_s, stdin
+        del policy, workspace, limit_s
         if self.why:
             raise Refused(self.why, rule="runtime")
         self.ran.append(list(argv))

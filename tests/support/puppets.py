@@ -18,7 +18,7 @@ class Puppet:
     """Plays `turn`. is_deaf: cancel does nothing. opening: called by open(). is_dead, summary: in the test's hands."""
 
     kind = "scripted"
-    capabilities = Capabilities(approvals=True, cancel=True, steer=True)
+    capabilities = Capabilities(approvals=True, steer=True)
 
     def __init__(
         self,

@@ -35,9 +35,7 @@ class StuckTools(FakeTools):
         self.has_begun = asyncio.Event()
         self.was_ended = False
 
-    async def run(
-        self, argv: Sequence[str], *, policy: ExecutionPolicy, workspace: Path, limit_s: float, stdin: bytes = b""
-    ) -> ToolResult:
+    async def run(self, argv: Sequence[str], *, policy: ExecutionPolicy, workspace: Path, limit_s: float) -> ToolResult:
         """Wait until somebody cancels it."""
         self.has_begun.set()
         try:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.agents.acp.permissions import OPEN_LIMIT
+from core.agents.open_requests import OPEN_LIMIT
 from core.agents.runner import Decision
 from core.api.runs import (
     ActionRequested,

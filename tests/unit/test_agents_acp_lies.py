@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.agents.acp.permissions import OPEN_LIMIT
+from core.agents.open_requests import OPEN_LIMIT
 from core.agents.runner import Decision, Runner
 from core.api.errors import Unavailable
 from core.api.runs import ActionRequested, Stop, ToolReported

@@ -18,13 +18,13 @@ from core.agents.acp.wire import (
     answer,
     fields,
     notification,
-    number,
     objects,
     pretty,
     refusal,
     request_key,
     text,
 )
+from core.agents.loose_json import number_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -151,7 +151,7 @@ def test_no_update_and_no_request_raises(odd: Any, update: dict[str, Any], kind:
 def test_values_of_a_wrong_shape_are_empty() -> None:
     """Never taken for something else."""
     assert (fields([1]), objects({}), objects([1, {"a": 1}]), text(1)) == ({}, [], [{"a": 1}], "")
-    assert [number(value) for value in (3, 2.5, True, -1, "7", float("inf"), None)] == [3, 2.5, 0, 0, 0, 0, 0]
+    assert [number_of(value) for value in (3, 2.5, True, -1, "7", float("inf"), None)] == [3, 2.5, 0, 0, 0, 0, 0]
 
 
 def test_a_value_for_people_is_whole() -> None:

@@ -9,10 +9,11 @@ from core.store.base import Put
 from tests.support.approval_desk import ANA, an_action, desk
 
 
-async def test_a_row_that_cannot_be_read_is_named() -> None:
+@pytest.mark.parametrize("body", [b"{", b'{"id":"\xff"}'])
+async def test_a_row_that_cannot_be_read_is_named(body: bytes) -> None:
     """The start fails with the key of the row, and changes nothing."""
     async with desk() as here:
-        await here.journal.commit([Put("approval/x", b"{")], [])
+        await here.journal.commit([Put("approval/x", body)], [])
         with pytest.raises(StoreError, match="approval/x"):
             await here.approvals.recover()
 

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.agents.claude.permissions import OPEN_LIMIT, Permissions, requested
-from core.agents.claude.wire import Fields, Reader, diff_of, line_of, message_of
+from core.agents.claude.permissions import Permissions, requested
+from core.agents.claude.wire import Fields, Reader, diff_of, line_of
 from core.agents.hermes.wire import RemoteRun
+from core.agents.loose_json import object_in
+from core.agents.open_requests import OPEN_LIMIT
 from core.agents.runner import Decision
 from core.api.runs import ActionRequested, ActionSettled, RunReport, TextDelta, ToolReported
 
@@ -67,7 +69,7 @@ def test_a_reader_takes_in_any_line(lines: list[dict[str, Any]]) -> None:
     reader = Reader()
     reports: list[RunReport] = []
     for line in lines:
-        reports += reader.take(message_of(json.dumps(line).encode()))
+        reports += reader.take(object_in(json.dumps(line).encode()))
     reports += reader.closing()
     last = {item.call.id: item.call.status for item in reports if isinstance(item, ToolReported)}
     assert all(status.is_final for status in last.values())
@@ -96,7 +98,7 @@ def test_any_request_can_be_shown(request: dict[str, Any]) -> None:
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b"7", b"\xff\xfe", b"[" * 100_000])
 def test_a_line_that_is_no_message_is_an_empty_one(line: bytes) -> None:
     """Without an error."""
-    assert message_of(line) == {}
+    assert object_in(line) == {}
 
 
 def test_a_diff_is_made_of_what_the_arguments_tell() -> None:

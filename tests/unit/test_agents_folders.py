@@ -65,7 +65,7 @@ def test_a_runner_works_in_its_users_folder_and_tasks_in_the_systems(tmp_path: P
     assert workspace_of(tmp_path, MAIN, "group:telegram:55", "") == group_folder(tmp_path, MAIN, "telegram:55")
     assert workspace_of(tmp_path, MAIN, "", "") == system_folder(tmp_path, MAIN)
     assert workspace_of(tmp_path, MAIN, "local:ana", "work") == tmp_path / "work"
-    for own in (".", "..", "secrets", "secrets/x", "/"):
+    for own in (".", "..", "secrets", "secrets/x", "agents", "agents/x", "work/../agents", "/"):
         with pytest.raises(Refused):
             workspace_of(tmp_path, MAIN, "local:ana", own)
 

@@ -239,10 +239,11 @@ async def test_grants_are_there_after_a_restart_and_expire_in_time() -> None:
         assert len(await store.scan("grant/")) == 1
 
 
-async def test_a_grant_that_cannot_be_read_is_named() -> None:
+@pytest.mark.parametrize("body", [b"{", b'{"id":"\xff"}'])
+async def test_a_grant_that_cannot_be_read_is_named(body: bytes) -> None:
     """The start fails with the key of the row."""
     async with desk() as here:
-        await here.journal.commit([Put("grant/x", b"{")], [])
+        await here.journal.commit([Put("grant/x", body)], [])
         with pytest.raises(StoreError, match="grant/x"):
             await here.approvals.recover()
 

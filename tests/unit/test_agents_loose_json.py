@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from core.agents.chat.answer import Answer
 from core.agents.chat.completions import error_of, refusal_of
-from core.agents.claude.wire import Reader, message_of
+from core.agents.claude.wire import Reader
 from core.agents.hermes.wire import RemoteRun
-from core.agents.loose_json import COUNT_LIMIT, count_of, decoded, number_of
+from core.agents.loose_json import COUNT_LIMIT, count_of, decoded, number_of, object_in
 from core.api.runs import ActionRequested, RunLogged, RunReport, TextDelta, Usage, UsageReported
 
 ODD_NUMBERS = ["1e999", "-1", "-1e999", "NaN", "true", '"7"', "1" + "0" * 400, "9007199254740993", "[]", "null"]
@@ -25,7 +25,7 @@ def hermes(line: str) -> list[RunReport]:
 
 def claude(line: str) -> list[RunReport]:
     """Reports of one line."""
-    return list(Reader().take(message_of(line.encode(errors="surrogatepass"))))
+    return list(Reader().take(object_in(line.encode(errors="surrogatepass"))))
 
 
 def chat(line: str) -> list[RunReport]:

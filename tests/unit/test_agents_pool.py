@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.agents.admission import POOL, Ended, PoolStep, Rules, Wait, WaitReason
+from core.agents.admission import POOL, Ended, PoolStep, Rules, WaitReason
 from core.agents.pool import Pool
 from core.api.base import AgentName, RunId
 from core.api.errors import NotFound
@@ -37,16 +37,11 @@ def test_runs_beyond_the_limit_wait_in_the_order_in_which_they_came() -> None:
     """First in, first out; a slot that comes free goes to the longest waiting."""
     pool = pool_of(2)
     assert [pool.join(A, run, 0.0) for run in R[:4]] == [True, True, False, False]
-    assert [pool.find_wait(A, run, 0.0) for run in R[:4]] == [
-        None,
-        None,
-        Wait(0, WaitReason.LIMIT),
-        Wait(1, WaitReason.LIMIT),
-    ]
+    assert [pool.find_reason(A, run, 0.0) for run in R[:4]] == [None, None, WaitReason.LIMIT, WaitReason.LIMIT]
     assert pool.leave(A, R[0], Ended.OK, 0.0) == (R[2],)
-    assert pool.find_wait(A, R[3], 0.0) == Wait(0, WaitReason.LIMIT)
+    assert [pool.find_reason(A, run, 0.0) for run in R[2:4]] == [None, WaitReason.LIMIT]
     assert pool.leave(A, R[2], Ended.OK, 0.0) == (R[3],)
-    assert (pool.busy_count(A), pool.waiting_count(A)) == (2, 0)
+    assert (pool.load(A).busy, pool.load(A).waiting) == (2, 0)
 
 
 def test_one_that_gives_up_waiting_lets_the_next_move_up() -> None:
@@ -68,7 +63,7 @@ def test_asking_twice_counts_once() -> None:
     assert (pool.busy_count(), pool.waiting_count()) == (1, 1)
     pool.leave(A, R[0], Ended.OK, 0.0)
     assert pool.leave(A, R[0], Ended.OK, 0.0) == ()
-    assert pool.busy_count(A) == 1
+    assert pool.load(A).busy == 1
 
 
 def test_agents_do_not_share_slots() -> None:
@@ -77,7 +72,8 @@ def test_agents_do_not_share_slots() -> None:
     pool.put(B, Rules(limit=1), 0.0)
     assert pool.join(A, R[0], 0.0)
     assert pool.join(B, R[1], 0.0)
-    assert (pool.busy_count(), pool.limit(A)) == (2, 1)
+    assert pool.busy_count() == 2
+    assert not pool.join(A, R[2], 0.0)
 
 
 def test_a_full_lane_lets_other_lanes_pass() -> None:
@@ -86,7 +82,7 @@ def test_a_full_lane_lets_other_lanes_pass() -> None:
     assert pool.join(A, R[0], 0.0, lane="cron")
     assert [pool.join(A, run, 0.0, lane="cron") for run in R[1:3]] == [False, False]
     assert pool.join(A, R[3], 0.0)
-    assert pool.find_wait(A, R[2], 0.0) == Wait(1, WaitReason.LANE)
+    assert pool.find_reason(A, R[2], 0.0) is WaitReason.LANE
     assert pool.leave(A, R[0], Ended.OK, 0.0) == (R[1],)
     assert pool.leave(A, R[1], Ended.OK, 0.0) == (R[2],)
 
@@ -105,8 +101,11 @@ def test_no_more_runs_start_than_runners_may_be_kept() -> None:
     """And who waits for that is told so."""
     pool = pool_of(5, runner_limit=2)
     assert [pool.join(A, run, 0.0) for run in R[:3]] == [True, True, False]
-    assert pool.find_wait(A, R[2], 0.0) == Wait(0, WaitReason.RUNNERS)
-    assert pool.load(A).limit == 5
+    assert pool.find_reason(A, R[2], 0.0) is WaitReason.RUNNERS
+    assert not any(pool.join(A, run, 0.0) for run in R[3:6])
+    # The limit is what it was: without a bound of runners it lets five go on.
+    assert pool.put(A, Rules(limit=5), 0.0) == (R[2], R[3], R[4])
+    assert pool.find_reason(A, R[5], 0.0) is WaitReason.LIMIT
 
 
 def test_a_higher_limit_starts_those_who_wait() -> None:
@@ -115,11 +114,14 @@ def test_a_higher_limit_starts_those_who_wait() -> None:
     for run in R[:5]:
         pool.join(A, run, 0.0)
     assert pool.set_limit(A, 3, 0.0) == (R[1], R[2])
-    assert (pool.limit(A), pool.load(A).configured_limit) == (3, 1)
+    assert pool.find_reason(A, R[3], 0.0) is WaitReason.LIMIT
     assert pool.set_limit(A, 0, 0.0) == ()
-    assert pool.busy_count(A) == 3
-    assert pool.find_wait(A, R[3], 0.0) == Wait(0, WaitReason.LIMIT)
+    assert pool.load(A).busy == 3
+    assert pool.find_reason(A, R[3], 0.0) is WaitReason.LIMIT
     assert pool.put(A, Rules(limit=4), 0.0) == (R[3],)
+    # What is configured counts again, not the operator's three.
+    assert pool.put(A, Rules(limit=1), 0.0) == ()
+    assert [pool.leave(A, run, Ended.OK, 0.0) for run in R[:4]] == [(), (), (), (R[4],)]
 
 
 def test_a_paused_agent_starts_nothing_and_forgets_nobody() -> None:
@@ -131,7 +133,7 @@ def test_a_paused_agent_starts_nothing_and_forgets_nobody() -> None:
     pool.pause(A)
     assert pool.leave(A, R[0], Ended.OK, 0.0) == ()
     assert not pool.join(A, R[2], 0.0)
-    assert pool.find_wait(A, R[1], 0.0) == Wait(0, WaitReason.PAUSED)
+    assert pool.find_reason(A, R[1], 0.0) is WaitReason.PAUSED
     assert pool.resume(A, 0.0) == (R[1],)
     assert state(pool) is PoolState.READY
 
@@ -142,7 +144,7 @@ def test_a_disabled_agent_that_was_paused_is_paused_still() -> None:
     pool.pause(A)
     pool.disable(A)
     pool.join(A, R[0], 0.0)
-    assert pool.find_wait(A, R[0], 0.0) == Wait(0, WaitReason.DISABLED)
+    assert pool.find_reason(A, R[0], 0.0) is WaitReason.DISABLED
     assert pool.enable(A, 0.0) == ()
     assert state(pool) is PoolState.PAUSED
     pool.disable(A)
@@ -165,7 +167,7 @@ def test_failures_in_a_row_hold_an_agent_back() -> None:
     failed(pool, 1)
     assert (state(pool), pool.load(A).retry_at) == (PoolState.DEGRADED, 30.0)
     assert not pool.join(A, R[2], 29.9)
-    assert pool.find_wait(A, R[2], 29.9) == Wait(0, WaitReason.DEGRADED, 30.0)
+    assert (pool.find_reason(A, R[2], 29.9), pool.load(A).retry_at) == (WaitReason.DEGRADED, 30.0)
     assert pool.tick(29.9) == ()
 
 
@@ -178,7 +180,7 @@ def test_after_a_while_one_run_alone_tries_a_degraded_agent() -> None:
     assert pool.tick(30.0) == (R[0],)
     assert pool.tick(31.0) == ()
     assert state(pool) is PoolState.PROBING
-    assert pool.find_wait(A, R[1], 31.0) == Wait(0, WaitReason.PROBING)
+    assert pool.find_reason(A, R[1], 31.0) is WaitReason.PROBING
     assert pool.leave(A, R[0], Ended.OK, 32.0) == (R[1], R[2])
     assert (state(pool), pool.load(A).failure_count) == (PoolState.READY, 0)
 
@@ -189,7 +191,7 @@ def test_who_comes_after_the_wait_does_not_pass_who_waited() -> None:
     failed(pool, 1)
     pool.join(A, R[0], 1.0)
     assert not pool.join(A, R[1], 40.0)
-    assert pool.find_wait(A, R[0], 40.0) == Wait(0, WaitReason.DEGRADED, 30.0)
+    assert (pool.find_reason(A, R[0], 40.0), pool.load(A).retry_at) == (WaitReason.DEGRADED, 30.0)
     assert pool.join(A, R[0], 40.0)
     assert state(pool) is PoolState.PROBING
 

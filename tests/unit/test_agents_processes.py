@@ -62,6 +62,7 @@ class Heard:
         return self.lines[0].decode()
 
 
+PLAIN: dict[str, Any] = {"environment": PATH, "redact": str, "hide": ()}
 Started = Callable[..., Awaitable[tuple[Child, Heard]]]
 
 
@@ -72,9 +73,8 @@ async def started(tmp_path: Path) -> AsyncIterator[Started]:
 
     async def begin(program: str, **more: Any) -> tuple[Child, Heard]:
         heard = Heard()
-        options: dict[str, Any] = {"cwd": tmp_path, "environment": PATH, "clock": SystemClock(), "on_line": heard.line}
-        command = [sys.executable, "-SEc", program]
-        child = await start(command, on_end=heard.end, **(options | more))
+        options = PLAIN | {"cwd": tmp_path, "clock": SystemClock(), "on_line": heard.line} | more
+        child = await start([sys.executable, "-SEc", program], on_end=heard.end, **options)
         children.append(child)
         return child, heard
 
@@ -200,7 +200,7 @@ async def test_a_program_that_cannot_be_started_is_named(argv: list[str], tmp_pa
     """With what is to be done."""
     heard = Heard()
     with pytest.raises(Unavailable, match="cannot start") as raised:
-        await start(argv, cwd=tmp_path, environment=PATH, clock=FakeClock(), on_line=heard.line, on_end=heard.end)
+        await start(argv, cwd=tmp_path, clock=FakeClock(), on_line=heard.line, on_end=heard.end, **PLAIN)
     assert raised.value.facts["fix"]
     assert heard.ends == 0
 

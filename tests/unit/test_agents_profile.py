@@ -181,10 +181,10 @@ def test_a_model_is_replaced_where_there_is_one() -> None:
 
 def test_the_policy_is_in_the_words_of_the_facade() -> None:
     """Where no runtime is set, it is the runner's own."""
-    policy = profile.policy_of(ACP, CAPABILITIES["acp"].runtimes)
+    policy = profile.policy_of(ACP)
     assert (policy.ask, policy.runtime_type) == (Ask.ON_MISS, Runtime.PROCESS)
     set_one = msgspec.structs.replace(ACP, policy=PolicySettings(runtime_type=Runtime.BWRAP))
-    assert profile.policy_of(set_one, CAPABILITIES["acp"].runtimes).runtime_type is Runtime.BWRAP
+    assert profile.policy_of(set_one).runtime_type is Runtime.BWRAP
 
 
 def test_every_runner_has_settings_and_an_adapter() -> None:

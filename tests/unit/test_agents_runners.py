@@ -13,7 +13,7 @@ from core.agent_settings import AcpSettings, AgentSettings, OpenaiSettings, Scri
 from core.agents.runner import TurnRequest
 from core.agents.runners import CLOSE_LIMIT_S, Runners
 from core.api.base import AgentName, RunId, SessionId
-from core.api.errors import ConfigError, ConflictError, DeadlineExceeded, Overloaded, Unavailable
+from core.api.errors import ConfigError, ConflictError, DeadlineExceeded, Overloaded, Refused, Unavailable
 from core.api.policies import Runtime
 from core.api.profiles import ResetReport
 from core.api.runs import RunnerState, RunReport, Stop, TurnEnded
@@ -109,6 +109,28 @@ async def test_a_runner_is_given_what_it_needs(rig: Rig) -> None:
     assert (agent, settings) == (A, AcpSettings(command=("x",)))
     assert context.policy.runtime_type is Runtime.PROCESS
     assert context.workspace.parent == context.home / "workspaces" / A
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, ScriptedSettings(), AcpSettings(command=("x",))])
+@pytest.mark.parametrize("kept", ["secrets", "agents", "."])
+async def test_no_agent_is_given_what_the_core_keeps_for_itself(
+    kept: str, settings: AgentSettings, rig: Rig, tmp_path: Path
+) -> None:
+    """Whatever drives it and wherever links lead; also when one was put there after the folder was used."""
+    (tmp_path / kept).mkdir(exist_ok=True)
+    (tmp_path / "link").symlink_to(tmp_path / kept)
+    before = await asyncio.to_thread(lambda: sorted(tmp_path.rglob("*")))
+    for own in (kept, f"{kept}/x" if kept != "." else "..", "link", *(["link/x"] if kept != "." else [])):
+        with pytest.raises(Refused, match="keeps for itself"):
+            await rig.runners.take(S[0], A, msgspec.structs.replace(settings, workspace=own))
+    assert await asyncio.to_thread(lambda: sorted(tmp_path.rglob("*"))) == before
+    shared = msgspec.structs.replace(settings, workspace="work")
+    await rig.used(S[0], shared)
+    (tmp_path / "work").rename(tmp_path / "gone")
+    (tmp_path / "work").symlink_to(tmp_path / kept)
+    with pytest.raises(Refused, match="keeps for itself"):
+        await rig.runners.take(S[1], A, shared)
+    assert len(rig.puppets.made) == 1
 
 
 async def test_other_settings_mean_another_runner(rig: Rig) -> None:
@@ -340,6 +362,7 @@ async def test_views_show_who_uses_what(rig: Rig) -> None:
     assert [view.session_id for view in rig.runners.views()] == [S[1], S[2], S[0]] or [
         view.session_id for view in rig.runners.views()
     ] == [S[1], S[0], S[2]]
+    assert rig.runners.views(limit=2) == rig.runners.views()[:2]
     (busy, idle) = rig.runners.views(A)
     assert (busy.run_id, busy.user, busy.state, busy.kind) == (RUN, "ben", RunnerState.BUSY, "openai")
     assert (idle.run_id, idle.user, idle.asks) == (None, "ana", True)

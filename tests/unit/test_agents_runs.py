@@ -56,7 +56,7 @@ async def test_runs_beyond_the_limit_wait_their_turn(tmp_path: Path) -> None:
             "",
             "agent main has as many runs as it may have",
         }
-        assert (here.pool.busy_count(MAIN), here.pool.waiting_count(MAIN)) == (1, 2)
+        assert (here.pool.load(MAIN).busy, here.pool.load(MAIN).waiting) == (1, 2)
         other = await read(here, "hello", run_id="r-4", session_id="s-4", agent="other")
         assert end_of(other).stop is Stop.END_TURN
         await here.runs.interrupt(R1, "next, please")

@@ -134,13 +134,10 @@ async def test_a_program_runs_in_its_workspace(sandbox: Sandbox, tmp_path: Path,
 
 
 @pytest.mark.parametrize("policy", [BOXED, PLAIN])
-async def test_what_it_is_given_is_closed_behind(sandbox: Sandbox, tmp_path: Path, policy: ExecutionPolicy) -> None:
-    """A program that reads to the end comes to an end, also when it gets nothing, and when it does not read."""
-    for given, expected in ((b"some\nlines", "some\nlines"), (b"", "")):
-        result = await sandbox.run(["cat"], policy=policy, workspace=tmp_path, limit_s=LIMIT_S, stdin=given)
-        assert (result.output, result.exit_code) == (expected, 0)
-    result = await sandbox.run(["true"], policy=policy, workspace=tmp_path, limit_s=LIMIT_S, stdin=b"x" * 1_000_000)
-    assert result.exit_code == 0
+async def test_a_program_has_nothing_to_read(sandbox: Sandbox, tmp_path: Path, policy: ExecutionPolicy) -> None:
+    """One that reads to the end comes to an end."""
+    result = await sandbox.run(["cat"], policy=policy, workspace=tmp_path, limit_s=LIMIT_S)
+    assert (result.output, result.exit_code) == ("", 0)
 
 
 async def test_the_network_is_really_cut(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -279,7 +276,7 @@ async def test_in_a_sandbox_nobody_escapes_by_a_session_of_his_own(sandbox: Sand
 
 
 async def test_a_core_that_is_killed_takes_its_sandboxes_along(sandbox: Sandbox, nap: str, tmp_path: Path) -> None:
-    """Without having had the time to do anything about it."""
+    """Without having had the time to do anything about it; once a program of it runs, the sandbox watches the core."""
     program = (
         "import asyncio, pathlib\n"
         "from core.agents.tools.sandbox import Sandbox\n"
@@ -287,14 +284,14 @@ async def test_a_core_that_is_killed_takes_its_sandboxes_along(sandbox: Sandbox,
         "async def main():\n"
         "    sandbox = Sandbox()\n"
         "    await sandbox.open()\n"
-        f"    argv = ['/bin/sh', '-c', '{nap}; true']\n"
+        f"    argv = ['/bin/sh', '-c', 'touch begun; {nap}; true']\n"
         f"    where = pathlib.Path({str(tmp_path)!r})\n"
         "    await sandbox.run(argv, policy=ExecutionPolicy(), workspace=where, limit_s=60)\n"
         "asyncio.run(main())\n"
     )
     core = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
     try:
-        await until(lambda: len(processes_of(nap)) > 1)
+        await until(lambda: (tmp_path / "begun").exists() and len(processes_of(nap)) > 1)
     finally:
         core.kill()
         await core.wait()
@@ -304,7 +301,7 @@ async def test_a_core_that_is_killed_takes_its_sandboxes_along(sandbox: Sandbox,
 async def test_output_beyond_the_limit_is_read_and_let_go(sandbox: Sandbox, tmp_path: Path) -> None:
     """Head and tail are kept; the program is never held up."""
     result = await sh(sandbox, "echo first; seq 1 200000; echo last", tmp_path, PLAIN)
-    assert result.is_cut
+    assert "bytes are not shown" in result.output
     assert result.exit_code == 0
     assert result.output.startswith("first\n")
     assert result.output.endswith("last\n")

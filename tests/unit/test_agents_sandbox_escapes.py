@@ -175,7 +175,7 @@ async def test_the_tools_of_the_core_follow_no_link_outside(path: str, tool: str
     (folder / "link").symlink_to(home)
     (folder / "far").symlink_to(home / "core.db")
     (folder / "hole").symlink_to(home / "secrets")
-    tools = Tools(Sandbox(), workspace=folder, policy=PLAIN, names=("read", "write"), limit_s=1.0)
+    tools = Tools(Sandbox(), home=home, workspace=folder, policy=PLAIN, names=("read", "write"), limit_s=1.0)
     arguments = f'{{"path":"{path}"' + (',"text":"mine"}' if tool == "write" else "}")
     with pytest.raises(HermesError):
         await tools.prepare(WantedCall(id="1", name=tool, arguments=arguments))

@@ -22,7 +22,7 @@ from core.api.runs import (
     ToolReported,
     ToolStatus,
 )
-from tests.support.agent_parts import Reading, collected, end_of, text_of, turn_request
+from tests.support.agent_parts import InstantClock, Reading, collected, end_of, text_of, turn_request
 from tests.support.clocks import FakeClock
 from tests.support.scripted_runner import NO, YES, answered, opened
 
@@ -144,6 +144,38 @@ async def test_a_question_expires_at_its_deadline(tmp_path: Path) -> None:
     assert ActionSettled(action_id=asked.action_id, outcome="expired") in reports
     assert text_of(reports) == "no"
     assert not await runner.decide(asked.action_id, YES)
+
+
+async def test_an_answer_that_comes_while_the_expiry_is_read_is_too_late(tmp_path: Path) -> None:
+    """What was reported as expired is never granted after all."""
+    scenario = (
+        "rules: [{steps: [{approval: {title: T, deadline_s: 20, allow: [{text: 'yes'}], deny: [{text: 'no'}]}}]}]"
+    )
+    runner = await opened(tmp_path, clock=InstantClock(), scenario=scenario)
+    reports: list[RunReport] = []
+    taken: list[bool] = []
+    async for report in runner.turn(turn_request("x")):
+        reports.append(report)
+        if isinstance(report, ActionSettled):
+            taken.append(await runner.decide(report.action_id, YES))
+    assert [report.outcome for report in reports if isinstance(report, ActionSettled)] == ["expired"]
+    assert taken == [False]
+    assert text_of(reports) == "no"
+
+
+async def test_a_turn_cancelled_right_after_an_answer_settles_it_once(tmp_path: Path) -> None:
+    """As it was decided; nothing is written."""
+    runner = await opened(tmp_path)
+    reports: list[RunReport] = []
+    async for report in runner.turn(turn_request("!write a.txt b")):
+        reports.append(report)
+        if isinstance(report, ActionRequested):
+            assert await runner.decide(report.action_id, YES)
+        if isinstance(report, ActionSettled):
+            await runner.cancel("stop")
+    assert [report.outcome for report in reports if isinstance(report, ActionSettled)] == ["approved"]
+    assert end_of(reports).stop is Stop.CANCELLED
+    assert not (tmp_path / "workspace").exists()
 
 
 async def test_late_is_an_agent_that_stops_listening_without_a_word(tmp_path: Path) -> None:

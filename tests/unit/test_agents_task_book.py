@@ -2,22 +2,25 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from core.agents.tasks.accepted import Accepted, Known, content_of_command, content_of_input
+from core.agents.tasks.register import Register
 from core.agents.tasks.rows import find_letter
 from core.api.base import AgentName, RunId, TaskId
 from core.api.errors import ConflictError, NotFound, Refused, StoreError
 from core.api.mail import PostMail
 from core.api.runs import Stop
 from core.api.sessions import Mode
-from core.api.tasks import CancelTask, StartTask, TaskState
+from core.api.tasks import CancelTask, GetRun, StartTask, TaskState
 from core.clock import mark
 from core.gateway.ports import RunBegun, RunClosed
 from core.ids import IdSource
 from core.mailbox.operations import Operations
 from core.pages import Pages
 from core.run_book import BookOfRuns
+from core.store.base import Put
 from tests.support.clocks import FakeClock
 from tests.support.task_rig import ANA, HOME, MAIN, task_rig
 
@@ -115,6 +118,47 @@ async def test_a_letter_that_nobody_can_read_is_let_go_and_told() -> None:
         assert (await rig.task(receipt.task.id)).state is TaskState.RUNNING
         assert rig.post.waiting() == []
     assert find_letter(b"\xc1") is None
+
+
+@pytest.mark.parametrize("key", ["task/x", "task-key/x", "running/x"])
+@pytest.mark.parametrize("body", [b"{", b'{"view":"\xff"}'])
+async def test_a_row_that_cannot_be_read_is_named(key: str, body: bytes) -> None:
+    """At the start, whether it is no JSON or no text."""
+    async with task_rig() as rig:
+        await rig.journal.commit([Put(key, body)], [])
+        with pytest.raises(StoreError, match=key) as told:
+            await Register(rig.store, rig.clock).open()
+        assert told.value.facts["cause"] == "corrupt"
+        await rig.journal.commit([Put(key, None)], [])
+
+
+async def test_a_row_that_is_damaged_later_is_named_when_it_is_asked_for() -> None:
+    """A task that is over, and its run."""
+    async with task_rig() as rig:
+        task = await rig.started()
+        run_id = await rig.conversations.end(task.session_id)
+        for key in (f"task/{task.id}", f"run/{run_id}"):
+            await rig.journal.commit([Put(key, b'{"view":"\xff"}')], [])
+        with pytest.raises(StoreError, match=f"task/{task.id}"):
+            await rig.tasking.register.read(task.id)
+        with pytest.raises(StoreError, match=f"run/{run_id}"):
+            await rig.ask(GetRun(run_id=run_id))
+
+
+async def test_a_task_knows_its_latest_hundred_runs_also_after_a_crash() -> None:
+    """The run that the core took with it pushes the oldest out like any other."""
+    async with task_rig() as rig:
+        rig.conversations.begins = False
+        task = await rig.started()
+        [row] = await rig.store.scan("task/")
+        stored = msgspec.json.decode(row.body)
+        stored["run_ids"] = [f"r-{number}" for number in range(100)]
+        await rig.journal.commit([Put(row.key, msgspec.json.encode(stored))], [])
+        run_id = await rig.conversations.begin(task.session_id)
+        after = Register(rig.store, rig.clock)
+        await after.open()
+        run_ids = (await after.read(task.id)).run_ids
+        assert (len(run_ids), run_ids[0], run_ids[-1]) == (100, "r-1", run_id)
 
 
 def test_keys_are_kept_per_agent_and_go_with_their_task() -> None:

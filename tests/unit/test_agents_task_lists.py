@@ -1,9 +1,11 @@
 """Lists of tasks and runs: filters, pages that survive what comes in between, counts, and what is let go in time."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from core.agents.tasks import keeping
 from core.api.base import RunId, SessionId, TaskId
 from core.api.errors import InvalidInput, NotFound
 from core.api.policies import ExecutionPolicy, RetryPolicy
@@ -19,6 +21,7 @@ from core.api.tasks import (
     TaskKind,
     TaskState,
 )
+from core.store.base import Row
 from tests.support.task_rig import HOME, TaskRig, task_rig
 
 ONCE = ExecutionPolicy(retry=RetryPolicy(max_attempts=1))
@@ -199,3 +202,74 @@ async def test_what_is_older_than_a_month_is_let_go() -> None:
         await rig.pass_s(10.0)
         assert [task.text for task in (await rig.ask(ListTasks())).tasks] == ["new"]
         assert len(await rig.store.scan("run/")) == 1
+
+
+DAY_S = 86_400.0
+
+
+async def test_stored_runs_are_looked_at_only_when_one_can_be_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each goes in its time all the same, also one that the first look did not reach."""
+    monkeypatch.setattr(keeping, "_STEP", 2)
+    async with task_rig() as rig:
+        for text in ("one", "two"):
+            await ended(rig, text)
+        rig.clock.step(10 * DAY_S)
+        await ended(rig, "three")
+        await rig.pass_s(10.0)
+        looks = _count_looks(rig, monkeypatch)
+        for _ in range(5):
+            await rig.pass_s(10.0)
+        assert looks == []
+        await rig.pass_s(20 * DAY_S + 10.0)
+        assert looks
+        assert len(await rig.store.scan("run/")) == 1
+        await rig.pass_s(10 * DAY_S + 10.0)
+        assert await rig.store.scan("run/") == []
+
+
+async def test_a_clock_that_was_ahead_keeps_no_later_run_for_longer() -> None:
+    """Neither a look at that time nor a run whose end lies in the future puts off the look at the others."""
+    async with task_rig() as rig:
+        rig.clock.jump(365 * DAY_S)
+        await ended(rig, "in the future")
+        await rig.pass_s(10.0)
+        rig.clock.jump(-365 * DAY_S)
+        await rig.pass_s(10.0)
+        await ended(rig, "now")
+        await rig.pass_s(31 * DAY_S)
+        assert len(await rig.store.scan("run/")) == 1
+
+
+async def test_a_look_at_all_tasks_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the one for tasks whose run is over without them."""
+    monkeypatch.setattr(keeping, "_BREATHE_EVERY", 2)
+    async with task_rig() as rig:
+        for number in range(5):
+            await rig.started(str(number))
+        turns: list[int] = []
+        for look in (rig.tasking.keeping.reconcile, rig.tasking.keeping.drop_missing, rig.tasking.keeping.prune):
+            found: list[int] = []
+            other = asyncio.ensure_future(_turns(found))
+            await look()
+            turns.append(len(found))
+            other.cancel()
+        assert all(count >= 1 for count in turns), turns
+
+
+async def _turns(found: list[int]) -> None:
+    while True:
+        found.append(1)
+        await asyncio.sleep(0)
+
+
+def _count_looks(rig: TaskRig, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    looks: list[str] = []
+    scan = rig.store.scan
+
+    async def counted(prefix: str, **how: Any) -> list[Row]:
+        if prefix == "run/":
+            looks.append(prefix)
+        return await scan(prefix, **how)
+
+    monkeypatch.setattr(rig.store, "scan", counted)
+    return looks

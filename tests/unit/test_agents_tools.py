@@ -22,6 +22,7 @@ def tools(workspace: Path, *, host: ToolHost | None = None, policy: ExecutionPol
     """All three, under a policy."""
     return Tools(
         host or FakeTools(),
+        home=workspace.parent / "home",
         workspace=workspace,
         policy=policy or ExecutionPolicy(),
         names=("write", "exec", "read", "other"),
@@ -126,6 +127,45 @@ async def test_a_folder_that_leads_elsewhere_by_then_is_not_followed(tmp_path: P
     outcome = await made.carry_out(prepared)
     assert outcome.is_failed
     assert "elsewhere" in outcome.text
+
+
+@pytest.mark.parametrize("kept", ["secrets", "agents", "."])
+@pytest.mark.parametrize("wanted", ["read", "write", "exec"])
+async def test_a_workspace_that_became_a_link_to_what_the_core_keeps_is_not_used(
+    wanted: str, kept: str, tmp_path: Path
+) -> None:
+    """Neither for what was allowed while it was a folder, nor to ask for more."""
+    workspace, core = tmp_path / "w", tmp_path / "home" / kept
+    for folder in (workspace, core):
+        folder.mkdir(parents=True)
+        (folder / "main.yaml").write_text("as it was")
+    host = FakeTools()
+    made = tools(workspace, host=host)
+    arguments = {"read": {"path": "main.yaml"}, "write": {"path": "main.yaml", "text": "x"}, "exec": {"command": "ls"}}
+    prepared = await made.prepare(call(wanted, **arguments[wanted]))
+    workspace.rename(tmp_path / "gone")
+    workspace.symlink_to(core)
+    outcome = await made.carry_out(prepared)
+    assert (outcome.is_failed, "keeps for itself" in outcome.text, host.ran) == (True, True, [])
+    if wanted != "exec":
+        with pytest.raises(Refused, match="keeps for itself"):
+            await made.prepare(call(wanted, **arguments[wanted]))
+    assert (core / "main.yaml").read_text() == "as it was"
+
+
+async def test_a_workspace_that_leads_elsewhere_by_then_is_not_written_to(tmp_path: Path) -> None:
+    """What was allowed was the file in the other one."""
+    workspace, other = tmp_path / "w", tmp_path / "other"
+    workspace.mkdir()
+    other.mkdir()
+    made = tools(workspace)
+    prepared = await made.prepare(call("write", path="a.txt", text="x"))
+    workspace.rename(tmp_path / "gone")
+    workspace.symlink_to(other)
+    outcome = await made.carry_out(prepared)
+    assert outcome.is_failed
+    assert "elsewhere" in outcome.text
+    assert list(other.iterdir()) == []
 
 
 @pytest.mark.parametrize(("wanted_s", "limit_s"), [(None, 9.0), (3.0, 3.0), (60.0, 9.0)])

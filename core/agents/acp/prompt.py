@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from core.agents.acp.wire import Fields
+from core.agents.chat.completions import spoken_text
 from core.agents.runner import TurnRequest
-from core.api.sessions import Voice
 from core.api.transcripts import EntryKind, EntryView
 
-_OPERATOR = "[note from the operator] "
 _SPEAKERS = {
     EntryKind.USER: "user",
     EntryKind.NOTE: "operator",
@@ -34,7 +33,7 @@ def prompt_of(request: TurnRequest, *, system_prompt: str, is_first: bool, extra
         say(f"[further instructions]\n{extra.strip()}\n[end of the further instructions]")
     if is_first:
         say(_history(request.history))
-    say("\n\n".join((_OPERATOR if each.voice is Voice.NOTE else "") + each.text for each in request.messages))
+    say("\n\n".join(spoken_text(each) for each in request.messages))
     return blocks or [{"type": "text", "text": ""}]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from core import __version__
 from core.agents.acp.links import Link
-from core.agents.acp.updates import Updates, asks_in, selected
+from core.agents.acp.updates import Updates, mode_reported, selected
 from core.agents.acp.wire import AUTH_REQUIRED, Fields, WireError, fields, objects, text
 from core.agents.processes import GoneError
 from core.api.base import AgentName
@@ -88,7 +88,7 @@ class Session:
     def mode_reports(self) -> list[ModeReported]:
         """The present mode, when it is known."""
         mode = self.updates.mode
-        return [ModeReported(mode=mode, asks=asks_in(mode))] if mode else []
+        return [mode_reported(mode)] if mode else []
 
     def _begun(self, said: Fields) -> None:
         # At once: what the agent tells right afterwards belongs to this session already.

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from core.agents.acp.wire import Fields, fields, number, objects, pretty, text
+from core.agents.acp.wire import Fields, fields, objects, pretty, text
+from core.agents.loose_json import number_of
 from core.agents.tools.diff import unified_diff
 from core.api.runs import (
     ModeReported,
@@ -48,6 +49,11 @@ def asks_in(mode: str) -> bool:
     """Whether an agent still asks for approval in a mode, by the mode's name."""
     letters = _LETTERS.sub("", mode.lower())
     return not any(part in letters for part in _UNASKING)
+
+
+def mode_reported(mode: str) -> ModeReported:
+    """The mode that an agent works in, as it is told."""
+    return ModeReported(mode=mode, asks=asks_in(mode))
 
 
 def stop_of(reason: str) -> Stop | None:
@@ -134,7 +140,7 @@ class Updates:
         """The agent works in another mode from now on."""
         if mode and mode != self.mode:
             self.mode = mode
-            yield ModeReported(mode=mode, asks=asks_in(mode))
+            yield mode_reported(mode)
 
     def closing(self) -> Iterator[ToolReported]:
         """Ends of the tool calls whose ends never came."""
@@ -144,7 +150,7 @@ class Updates:
 
     def usage(self, answered: Fields) -> Usage:
         """Tokens of the turn, from what ended it. Agents add up over all turns of a session."""
-        now = (int(number(answered.get("inputTokens"))), int(number(answered.get("outputTokens"))))
+        now = (int(number_of(answered.get("inputTokens"))), int(number_of(answered.get("outputTokens"))))
         if any(now):
             before = self._tokens_before if all(map(int.__ge__, now, self._tokens_before)) else (0, 0)
             self._tokens = now
@@ -198,12 +204,12 @@ class Updates:
     def _context(self, update: Fields) -> UsageReported:
         cost = fields(update.get("cost"))
         if text(cost.get("currency")).upper() == "USD":
-            self._cost = float(number(cost.get("amount")))
+            self._cost = number_of(cost.get("amount"))
         spent = self._cost - self._cost_before
         self._usage = msgspec.structs.replace(
             self._usage,
-            context_tokens=int(number(update.get("used"))),
-            context_limit=int(number(update.get("size"))),
+            context_tokens=int(number_of(update.get("used"))),
+            context_limit=int(number_of(update.get("size"))),
             cost_usd=spent if spent >= 0 else self._cost,
         )
         return UsageReported(usage=self._usage)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
-from core.agents.loose_json import decoded, number_of
+from core.agents.loose_json import decoded
 
 Fields = dict[str, Any]
 
@@ -135,11 +135,6 @@ def objects(value: object) -> list[Fields]:
 def text(value: object) -> str:
     """The value when it is a string, else ""."""
     return value if isinstance(value, str) else ""
-
-
-def number(value: object) -> float:
-    """The value when it is a number from 0 on that can be meant, else 0."""
-    return number_of(value)
 
 
 def pretty(value: object) -> str:

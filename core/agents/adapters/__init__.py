@@ -12,7 +12,6 @@ from core.api.policies import Runtime
 CAPABILITIES = {
     "scripted": Capabilities(
         approvals=True,
-        cancel=True,
         steer=True,
         summarizes=True,
         runtimes=(Runtime.INPROC, Runtime.PROCESS, Runtime.BWRAP),
@@ -21,7 +20,6 @@ CAPABILITIES = {
     ),
     "openai": Capabilities(
         approvals=True,
-        cancel=True,
         steer=False,
         summarizes=True,
         # Its own first: the loop runs here; host decides whether its tool processes run under bwrap.
@@ -31,7 +29,6 @@ CAPABILITIES = {
     ),
     "acp": Capabilities(
         approvals=True,
-        cancel=True,
         steer=False,
         resume=True,
         runtimes=(Runtime.PROCESS, Runtime.BWRAP),
@@ -40,18 +37,14 @@ CAPABILITIES = {
     ),
     "hermes_runs": Capabilities(
         approvals=True,
-        cancel=True,
         steer=False,
-        action_deadline_s=60.0,
         isolation="remote (unknown), asks for what it finds dangerous",
         enforcement=REMOTE,
     ),
     "claude_cli": Capabilities(
         approvals=True,
-        cancel=True,
         steer=False,
         resume=True,
-        is_experimental=True,
         runtimes=(Runtime.PROCESS, Runtime.BWRAP),
         isolation="process (the agent decides what it asks)",
         enforcement=CHILD,

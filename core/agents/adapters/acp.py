@@ -19,6 +19,7 @@ from core.agents.acp.wire import (
     Told,
     WireError,
     fields,
+    request_key,
     text,
 )
 from core.agents.adapters import CAPABILITIES
@@ -156,7 +157,7 @@ class AcpRunner(ChildRunner[Permissions]):
     def _told(self, told: Told) -> None:
         """The agent says something."""
         if told.method == "$/cancel_request":
-            self._permissions.withdraw(told.params.get("requestId"))
+            self._permissions.withdraw(request_key(told.params.get("requestId")))
         elif told.method == "session/update" and told.params.get("sessionId") == self._session.id:
             self._take_in(self._session.updates.take(fields(told.params.get("update"))))
         else:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from core.agent_settings import ClaudeCliSettings
-from core.agents.acp.updates import asks_in
+from core.agents.acp.updates import mode_reported
 from core.agents.adapters import CAPABILITIES
 from core.agents.child_turns import ChildRunner, Turn
 from core.agents.claude.permissions import Permissions
@@ -15,17 +15,16 @@ from core.agents.claude.wire import (
     command_line,
     control,
     line_of,
-    message_of,
     refusal,
     user,
 )
 from core.agents.launches import Launch, laid_out, started
-from core.agents.loose_json import object_of, one_line, text_of
+from core.agents.loose_json import object_in, object_of, one_line, text_of
 from core.agents.processes import GoneError
 from core.agents.runner import Runner, RunnerContext, TurnRequest
 from core.api.base import AgentName
 from core.api.errors import Unavailable
-from core.api.runs import ModeReported, RunLogged, RunReport, Stop, TurnEnded
+from core.api.runs import RunLogged, RunReport, Stop, TurnEnded
 
 _CONTROL_LIMIT_S = 10.0
 
@@ -80,7 +79,7 @@ class ClaudeCliRunner(ChildRunner[Permissions]):
     def _prompt(self, turn: Turn, blocks: Sequence[Fields]) -> None:
         self._reader.begin_turn()
         if self._reader.mode != DEFAULT_MODE:
-            turn.reports.push(ModeReported(mode=self._reader.mode, asks=asks_in(self._reader.mode)))
+            turn.reports.push(mode_reported(self._reader.mode))
         if self._send(user(blocks)):
             self._quiet.clear()
         elif self._is_gone():
@@ -130,7 +129,7 @@ class ClaudeCliRunner(ChildRunner[Permissions]):
 
     def _take(self, line: bytes) -> None:
         """The program says something."""
-        message = message_of(line)
+        message = object_in(line)
         match message.get("type"):
             case "control_request":
                 self._asked(text_of(message.get("request_id")), object_of(message.get("request")))

@@ -10,6 +10,7 @@ import msgspec
 from core.agent_settings import HermesRunsSettings
 from core.agents.adapters import CAPABILITIES
 from core.agents.chat.completions import ChatError
+from core.agents.endpoints import TRIES, check_address, retry_wait_s, shown_address
 from core.agents.hermes.body import run_body
 from core.agents.hermes.calls import HermesCalls, NobodyThereError
 from core.agents.hermes.wire import DENY, RemoteRun
@@ -18,13 +19,9 @@ from core.agents.turn_waits import TurnWaits, retrying
 from core.api.base import AgentName
 from core.api.errors import Unavailable
 from core.api.runs import Phase, PhaseChanged, RunLogged, RunReport, Stop, TurnEnded
-from core.backoff import delay_s
 from core.waits import CutShort
 
-TRIES = 3
 RUN_LOST = "run_lost"
-_RETRY_BASE_S = 1.0
-_RETRY_CAP_S = 20.0
 _STOP_LIMIT_S = 2.0
 _GRACE_S = 2.0
 _GONE_AFTER_S = 10.0
@@ -54,6 +51,7 @@ class HermesRunsRunner:
         self._waits = TurnWaits()
         self._turn: _Turn | None = None
         self._is_closed = False
+        self._address = shown_address(settings.base_url)
 
     @property
     def is_alive(self) -> bool:
@@ -152,10 +150,9 @@ class HermesRunsRunner:
 
     def describe(self) -> Mapping[str, str]:
         """Model, address, and the run that goes on there."""
-        settings = self._settings
-        facts = {"url": str(httpx.URL(settings.base_url).copy_with(userinfo=b"", query=None))}
-        if settings.model:
-            facts["model"] = settings.model
+        facts = {"url": self._address}
+        if self._settings.model:
+            facts["model"] = self._settings.model
         if self._turn is not None and self._turn.run is not None:
             facts["run"] = self._turn.run.run_id
         return facts
@@ -170,10 +167,10 @@ class HermesRunsRunner:
                 failures += 1
                 if not error.may_retry or failures >= TRIES:
                     raise
-                wait_s = delay_s(failures, base_s=_RETRY_BASE_S, cap_s=_RETRY_CAP_S, random=self._context.random)
+                wait_s = retry_wait_s(failures, self._context.random)
                 clock = self._context.clock
                 yield retrying(clock, wait_s, count=failures, reason=calls.without_key(error.message))
-                await calls.wait(clock.sleep(wait_s))
+                await self._waits.wait(clock.sleep(wait_s))
             else:
                 run = turn.run = RemoteRun(run_id, self._settings.listens_s)
         yield PhaseChanged(phase=Phase.MODEL)
@@ -232,7 +229,7 @@ class HermesRunsRunner:
                     async for report in reports:
                         yield report
             if run.end is None:
-                await calls.wait(clock.sleep(self._settings.poll_s))
+                await self._waits.wait(clock.sleep(self._settings.poll_s))
 
     async def _denied(self, calls: HermesCalls, run: RemoteRun) -> AsyncGenerator[RunReport, None]:
         """Deny everything that waits there, where nobody can know what an answer would meet."""
@@ -269,10 +266,5 @@ def _end_of(turn: _Turn, failure: TurnEnded | None) -> TurnEnded:
 
 def create(agent: AgentName, settings: HermesRunsSettings, context: RunnerContext) -> Runner:
     """A runner for one session. Raises Unavailable when the address cannot be used."""
-    try:
-        httpx.URL(settings.base_url)
-    except httpx.InvalidURL as error:
-        raise Unavailable(
-            f"agent {agent}: base_url is not an address: {error}", field="base_url", fix="correct agents.*.base_url"
-        ) from None
+    check_address(agent, settings.base_url)
     return HermesRunsRunner(settings, context)

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 
-import httpx
 import msgspec
 
 from core.agent_settings import OpenaiSettings
 from core.agents.adapters import CAPABILITIES
 from core.agents.chat.answer import Answer
-from core.agents.chat.calls import ChatClient, where_of
+from core.agents.chat.calls import ChatClient
 from core.agents.chat.completions import ChatError, messages_of
 from core.agents.chat.rounds import Message, Rounds
+from core.agents.endpoints import check_address, shown_address
 from core.agents.runner import Decision, Runner, RunnerContext, TurnRequest, unready
 from core.agents.tools.tools import Tools
 from core.agents.turn_waits import TurnWaits
@@ -38,6 +38,9 @@ class OpenaiRunner:
         self._action_count = 0
         self._is_busy = False
         self._is_closed = False
+        self._facts = {"model": settings.model, "url": shown_address(settings.base_url)}
+        if settings.tools:
+            self._facts["tools"] = ", ".join(settings.tools)
 
     @property
     def is_alive(self) -> bool:
@@ -130,8 +133,7 @@ class OpenaiRunner:
 
     def describe(self) -> Mapping[str, str]:
         """Model, address and the tools that it may ask for."""
-        facts = {"model": self._settings.model, "url": where_of(self._settings)}
-        return facts | ({"tools": ", ".join(self._settings.tools)} if self._settings.tools else {})
+        return self._facts
 
     def _made_client(self, key: Secret | None) -> ChatClient:
         context = self._context
@@ -141,6 +143,7 @@ class OpenaiRunner:
         context, settings = self._context, self._settings
         tools = Tools(
             context.tools,
+            home=context.home,
             workspace=context.workspace,
             policy=request.policy,
             names=settings.tools,
@@ -167,10 +170,5 @@ class OpenaiRunner:
 
 def create(agent: AgentName, settings: OpenaiSettings, context: RunnerContext) -> Runner:
     """A runner for one session. Raises Unavailable when the address cannot be used."""
-    try:
-        httpx.URL(settings.base_url)
-    except httpx.InvalidURL as error:
-        raise Unavailable(
-            f"agent {agent}: base_url is not an address: {error}", field="base_url", fix="correct agents.*.base_url"
-        ) from None
+    check_address(agent, settings.base_url)
     return OpenaiRunner(settings, context)

@@ -28,7 +28,6 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that fits. wish: what is to be remembered beyond this once."""
 
-    allow: bool
     ending: Ending
     wish: Wish | None = None
 
@@ -50,7 +49,6 @@ def check_answer(view: ApprovalView, command: AnswerApproval, actor: Actor) -> A
     is_question = view.action_kind is ActionKind.QUESTION
     wish = _wish(view, command, is_question=is_question)
     return Answer(
-        allow=command.allow,
         ending=Ending(
             step=ApprovalStep.APPROVE if command.allow else ApprovalStep.DENY,
             ended=EndReason.OPERATOR,

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
 
 import msgspec
 
@@ -20,13 +19,12 @@ from core.agents.approvals.approval import (
 from core.agents.approvals.ends import ApprovalEnds, no_decision
 from core.agents.approvals.grants import Grants
 from core.agents.approvals.notes import ApprovalNotes
-from core.agents.approvals.rows import ApprovalRows, Deliver, Waiting, event_of, told
+from core.agents.approvals.rows import ApprovalRows, Deliver, Waiting, told
 from core.agents.approvals.rulings import Rulings
 from core.agents.policy.patterns import offers_for
 from core.agents.policy.risk import warnings_for
 from core.api.approvals import (
     AnswerApproval,
-    ApprovalAsked,
     ApprovalList,
     ApprovalState,
     ApprovalView,
@@ -35,7 +33,7 @@ from core.api.approvals import (
     GetApproval,
     ListApprovals,
 )
-from core.api.base import Actor, ActorKind, AgentName, ApprovalId, Event, Mark, Record, RunId, Seq, SessionId, TaskId
+from core.api.base import Actor, ActorKind, AgentName, ApprovalId, Mark, Record, RunId, SessionId, TaskId
 from core.api.errors import InvalidInput, StoreError
 from core.api.profiles import ProfileDeleted
 from core.api.runs import ActionRequested
@@ -52,7 +50,6 @@ _LIST_LIMIT = 1_000
 _BULK_LIMIT = 500
 _ORPHANS_AT_ONCE = 200
 _ENDS = frozenset({TaskEnded, SessionReset, SessionArchived, ProfileDeleted})
-_OVER = frozenset({TaskState.DONE, TaskState.ERROR, TaskState.DROPPED, TaskState.CANCELLED})
 
 
 class Approvals:
@@ -107,10 +104,6 @@ class Approvals:
         """Actions that the agent was let do without a question since the start of the core."""
         return self.rulings.unasked_count(agent)
 
-    async def head(self) -> Seq:
-        """Place of the last entry of the journal."""
-        return await self._journal.head()
-
     async def recover(self) -> int:
         """Take up what is stored; what was open is orphaned, since who asked is gone. Returns how many that were.
 
@@ -121,11 +114,11 @@ class Approvals:
         now = mark(self._clock)
         for start in range(0, len(left), _ORPHANS_AT_ONCE):
             orphans = [closed(view, RESTART, now) for view in left[start : start + _ORPHANS_AT_ONCE]]
-            await self._rows.write(orphans, event_of)
+            await self._rows.write(orphans)
         decided = {ApprovalState.APPROVED, ApprovalState.DENIED}
         unsure = [view for view in self._rows.views.values() if view.state in decided and not view.delivery]
         if unsure:
-            await self._rows.write([told(view, "unknown") for view in unsure], event_of)
+            await self._rows.write([told(view, "unknown") for view in unsure])
         return len(left)
 
     async def ask(
@@ -192,9 +185,7 @@ class Approvals:
         old = [(item, self._rows.waiting[item.id]) for item in changed if item.id in self._rows.waiting]
         waiting = Waiting(deliver, now.mono + seconds, correlation, action.tool_call_id)
         self._rows.begin(view, waiting)
-        await self._rows.write(
-            changed, event_of, new=view, new_event=_asked, actor=Actor(ActorKind.AGENT, agent), correlation=correlation
-        )
+        await self._rows.write(changed, new=view, actor=Actor(ActorKind.AGENT, agent), correlation=correlation)
         for item, waited in old:
             if item.action_id != view.action_id:
                 # The runner may wait for the answer to both.
@@ -208,7 +199,7 @@ class Approvals:
         AlreadyDecided (facts: by, at, outcome, fix) when it is no longer open.
         """
         view = self._rows.get(command.approval_id)
-        await self._check_open([view.id])
+        await self._check_open(view.id)
         answer = check_answer(view, command, actor)
         # A caller that goes away must not leave a decision stored and never sent.
         job = self._supervisor.spawn(f"answer:{view.id}", self._ends.answer({view.id: answer}, actor))
@@ -274,8 +265,9 @@ class Approvals:
         if type(event) not in _ENDS:
             return
         if isinstance(event, TaskEnded):
-            task_id = event.task.id
-            if event.task.state in _OVER and self.grants.has_task(task_id):
+            task_id, state = event.task.id, event.task.state
+            # One that is idle goes on when somebody writes to it.
+            if state.is_over and state is not TaskState.IDLE and self.grants.has_task(task_id):
                 self._supervisor.spawn(f"grants:{task_id}", self.grants.end_task(task_id))
         elif isinstance(event, SessionReset | SessionArchived):
             session_id = event.session.id
@@ -303,16 +295,11 @@ class Approvals:
             return True
         return bool(action.tool_call_id) and self._rows.waiting[approval_id].tool_call_id == action.tool_call_id
 
-    async def _check_open(self, ids: Sequence[ApprovalId]) -> None:
-        await self._rows.free(ids)
-        for item in ids:
-            view = self._rows.get(item)
-            if APPROVAL.is_final(view.state):
-                raise too_late(view, mark(self._clock))
-
-
-def _asked(view: ApprovalView) -> Event:
-    return ApprovalAsked(approval=view)
+    async def _check_open(self, approval_id: ApprovalId) -> None:
+        await self._rows.free([approval_id])
+        view = self._rows.get(approval_id)
+        if APPROVAL.is_final(view.state):
+            raise too_late(view, mark(self._clock))
 
 
 def _replaced(view: ApprovalView, by: ApprovalId) -> ApprovalView:

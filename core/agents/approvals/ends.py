@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from core.agents.approvals.answer import Answer
 from core.agents.approvals.approval import TIMEOUT, Ending, choose_option, closed
 from core.agents.approvals.grants import Grants
-from core.agents.approvals.rows import ApprovalRows, Waiting, event_of, told
+from core.agents.approvals.rows import ApprovalRows, Waiting, told
 from core.agents.runner import Decision
 from core.api.approvals import ApprovalState, ApprovalView, EndReason
 from core.api.base import SYSTEM, Actor, ApprovalId
@@ -55,11 +55,11 @@ class ApprovalEnds:
         wish = next((answers[view.id].wish for view in decided), None)
         pages = None if wish is None else self._grants.give(decided[0], wish, actor)
         correlation = next(iter(waits.values())).correlation if len(waits) == 1 else ""
-        await self._rows.write(decided, event_of, pages=pages, actor=actor, correlation=correlation)
+        await self._rows.write(decided, pages=pages, actor=actor, correlation=correlation)
         informed: dict[ApprovalId, ApprovalView] = {}
 
         async def tell(view: ApprovalView) -> None:
-            decision = _decision(view, allow=answers[view.id].allow)
+            decision = _decision(view)
             informed[view.id] = await self.deliver(view, waits[view.id], decision, actor)
 
         async with task_group() as group:
@@ -90,7 +90,7 @@ class ApprovalEnds:
             waiting.retry_at = now.mono + _RETRY_S
         ended = [closed(self._rows.views[item], waiting.ending or ending, now) for item, waiting in waits.items()]
         correlation = next(iter(waits.values())).correlation if len(waits) == 1 else ""
-        await self._rows.write(ended, event_of, actor=actor, correlation=correlation)
+        await self._rows.write(ended, actor=actor, correlation=correlation)
         return [view.id for view in ended]
 
     async def deliver(
@@ -105,7 +105,7 @@ class ApprovalEnds:
         await self._rows.free([view.id])
         after = told(self._rows.views.get(view.id, view), delivery)
         try:
-            await self._rows.write([after], event_of, actor=actor, correlation=waiting.correlation)
+            await self._rows.write([after], actor=actor, correlation=waiting.correlation)
         except HermesError:
             # The decision itself is stored and carried out; failing the command would say otherwise.
             return view
@@ -144,5 +144,6 @@ def no_decision(view: ApprovalView) -> Decision:
     return Decision(allow=False, option_id=choose_option(view.options, allow=False), reason=reason)
 
 
-def _decision(view: ApprovalView, *, allow: bool) -> Decision:
+def _decision(view: ApprovalView) -> Decision:
+    allow = view.state is ApprovalState.APPROVED
     return Decision(allow=allow, option_id=view.option_id, reason=view.reason, answer=view.answer)

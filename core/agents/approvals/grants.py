@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from core.agents.approvals.answer import Wish
-from core.agents.approvals.rows import rebased_ahead
 from core.agents.policy.patterns import exact_pattern, is_exact
 from core.agents.policy.policy import holds_at, is_live
 from core.api.approvals import (
@@ -20,12 +19,13 @@ from core.api.approvals import (
     RevokeGrant,
 )
 from core.api.base import SYSTEM, Actor, AgentName, Event, GrantId, Mark, SessionId, TaskId
-from core.api.errors import HermesError, InvalidInput, NotFound, Overloaded, StoreError
-from core.clock import Clock, mark, rebased
+from core.api.errors import HermesError, InvalidInput, NotFound, Overloaded
+from core.clock import Clock, mark, rebased, rebased_ahead
 from core.ids import IdSource
 from core.journal import Journal
 from core.pages import Pages
 from core.store.base import Put, Store
+from core.store.rows import decoded
 
 COUNT_LIMIT = 10_000
 FLUSH_S = 10.0
@@ -54,12 +54,12 @@ class Grants:
     async def load(self) -> None:
         """Take up what is stored. Raises StoreError that names a row that cannot be read."""
         for row in await self._store.scan(_PREFIX):
-            view = _stored(row.key, row.body)
+            view = decoded(_views, row.key, row.body)
             self._take(
                 msgspec.structs.replace(
                     view,
                     given=rebased(view.given, self._clock),
-                    expires=rebased_ahead(view.expires, self._clock),
+                    expires=view.expires and rebased_ahead(view.expires, self._clock),
                     last_used=view.last_used and rebased(view.last_used, self._clock),
                 )
             )
@@ -268,10 +268,3 @@ def _ended(view: GrantView, now: Mark) -> GrantView:
 
 def _put(view: GrantView) -> Put:
     return Put(_PREFIX + view.id, msgspec.json.encode(view))
-
-
-def _stored(key: str, body: bytes) -> GrantView:
-    try:
-        return _views.decode(body)
-    except msgspec.DecodeError as error:
-        raise StoreError(f"row {key} cannot be read: {error}", cause="corrupt", fix="restore a backup") from error

@@ -3,7 +3,7 @@
 import msgspec
 
 from core.agents.approvals.approval import too_late
-from core.agents.approvals.rows import ApprovalRows, event_of
+from core.agents.approvals.rows import ApprovalRows
 from core.agents.approvals.surface import noted
 from core.api.approvals import ApprovalNoted, ApprovalState, ApprovalView, NoteApproval
 from core.api.base import Actor, ActorKind, ApprovalId, RunId
@@ -36,7 +36,7 @@ class ApprovalNotes:
             return False
         done = msgspec.structs.replace(view, version=view.version + 1, result=text[:_RESULT_LIMIT] or "done")
         try:
-            await self._rows.write([done], event_of, actor=Actor(ActorKind.AGENT, view.agent))
+            await self._rows.write([done], actor=Actor(ActorKind.AGENT, view.agent))
         except HermesError:
             return False
         return True
@@ -51,7 +51,7 @@ class ApprovalNotes:
         if surfaces == view.surfaces or view.state is not ApprovalState.OPEN:
             return view
         changed = msgspec.structs.replace(view, version=view.version + 1, surfaces=surfaces)
-        await self._rows.write([changed], lambda item: ApprovalNoted(approval=item), actor=actor)
+        await self._rows.write([changed], event=lambda item: ApprovalNoted(approval=item), actor=actor)
         return changed
 
     async def orphan(self, approval_id: ApprovalId) -> ApprovalView:
@@ -87,5 +87,5 @@ class ApprovalNotes:
         marked = msgspec.structs.replace(
             view, version=view.version + 1, reasked=mark(self._clock), reason=f"asked again for {actor.name}"
         )
-        await self._rows.write([marked], event_of, actor=actor)
+        await self._rows.write([marked], actor=actor)
         return marked

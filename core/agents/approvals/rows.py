@@ -9,6 +9,7 @@ import msgspec
 from core.agents.approvals.approval import APPROVAL, Ending
 from core.agents.runner import Decision
 from core.api.approvals import (
+    ApprovalAsked,
     ApprovalDecided,
     ApprovalExpired,
     ApprovalOrphaned,
@@ -16,12 +17,13 @@ from core.api.approvals import (
     ApprovalView,
     ApprovalWithdrawn,
 )
-from core.api.base import SYSTEM, Actor, ApprovalId, Event, Mark, RunId, SessionId
-from core.api.errors import NotFound, Overloaded, StoreError
-from core.clock import Clock, rebased
+from core.api.base import SYSTEM, Actor, ApprovalId, Event, RunId, SessionId
+from core.api.errors import NotFound, Overloaded
+from core.clock import Clock, rebased, rebased_ahead
 from core.journal import Journal
 from core.pages import Pages
 from core.store.base import MUST_NOT_EXIST, Committed, Put, Store
+from core.store.rows import decoded
 
 KEPT_S = 86_400.0
 """A decided one stays listed for at least so long."""
@@ -40,12 +42,18 @@ Deliver = Callable[[Decision, ApprovalView], Awaitable[bool]]
 
 _views = msgspec.json.Decoder(ApprovalView)
 _EVENTS: dict[ApprovalState, Callable[[ApprovalView], Event]] = {
+    ApprovalState.OPEN: lambda view: ApprovalAsked(approval=view),
     ApprovalState.APPROVED: lambda view: ApprovalDecided(approval=view),
     ApprovalState.DENIED: lambda view: ApprovalDecided(approval=view),
     ApprovalState.EXPIRED: lambda view: ApprovalExpired(approval=view),
     ApprovalState.WITHDRAWN: lambda view: ApprovalWithdrawn(approval=view),
     ApprovalState.ORPHANED: lambda view: ApprovalOrphaned(approval=view),
 }
+
+
+def event_of(view: ApprovalView) -> Event:
+    """The event that tells of an approval that came to its state."""
+    return _EVENTS[view.state](view)
 
 
 class Waiting(msgspec.Struct):
@@ -83,7 +91,7 @@ class ApprovalRows:
 
     async def load(self) -> list[ApprovalView]:
         """Take up what is stored. Returns those that are open. Raises StoreError that names a row it cannot read."""
-        found = [_rebased(_stored(row.key, row.body), self._clock) for row in await self._store.scan(PREFIX)]
+        found = [_rebased(decoded(_views, row.key, row.body), self._clock) for row in await self._store.scan(PREFIX)]
         for view in sorted(found, key=lambda view: (view.decided or view.asked).at):
             self._take(view, len(msgspec.json.encode(view)))
         return [view for view in found if view.state is ApprovalState.OPEN]
@@ -163,10 +171,9 @@ class ApprovalRows:
     async def write(
         self,
         views: Sequence[ApprovalView],
-        event: Callable[[ApprovalView], Event],
         *,
+        event: Callable[[ApprovalView], Event] = event_of,
         new: ApprovalView | None = None,
-        new_event: Callable[[ApprovalView], Event] | None = None,
         pages: Pages | None = None,
         actor: Actor = SYSTEM,
         correlation: str = "",
@@ -179,9 +186,7 @@ class ApprovalRows:
         old = self._overdue()
         changed = [*views, new] if new is not None else list(views)
         bodies = {view.id: msgspec.json.encode(view) for view in changed}
-        events = [(str(view.session_id), event(view)) for view in views]
-        if new is not None and new_event is not None:
-            events.append((str(new.session_id), new_event(new)))
+        events = [(str(view.session_id), event(view)) for view in changed]
         puts = [Put(PREFIX + view.id, bodies[view.id], MUST_NOT_EXIST if view is new else None) for view in changed]
         puts += [*(Put(PREFIX + item, None) for item in old), *pages.puts]
         try:
@@ -269,19 +274,9 @@ class ApprovalRows:
             del self._orphans[view.session_id, view.digest]
 
 
-def event_of(view: ApprovalView) -> Event:
-    """The event that carries an approval that has ended."""
-    return _EVENTS[view.state](view)
-
-
 def told(view: ApprovalView, delivery: str) -> ApprovalView:
     """The approval once it is known how its answer arrived."""
     return msgspec.structs.replace(view, version=view.version + 1, delivery=delivery)
-
-
-def rebased_ahead(instant: Mark | None, clock: Clock) -> Mark | None:
-    """A mark of an earlier start of the core, which may lie in the future, with `mono` derived from its wall time."""
-    return None if instant is None else Mark(instant.at, clock.monotonic() + instant.at - clock.now())
 
 
 def _end_of(view: ApprovalView) -> float:
@@ -300,13 +295,6 @@ def _rebased(view: ApprovalView, clock: Clock) -> ApprovalView:
         asked=rebased(view.asked, clock),
         decided=view.decided and rebased(view.decided, clock),
         reasked=view.reasked and rebased(view.reasked, clock),
-        deadline=rebased_ahead(view.deadline, clock),
+        deadline=view.deadline and rebased_ahead(view.deadline, clock),
         surfaces=surfaces,
     )
-
-
-def _stored(key: str, body: bytes) -> ApprovalView:
-    try:
-        return _views.decode(body)
-    except msgspec.DecodeError as error:
-        raise StoreError(f"row {key} cannot be read: {error}", cause="corrupt", fix="restore a backup") from error

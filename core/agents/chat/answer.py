@@ -26,15 +26,22 @@ class _Pieces:
         self.place = place
         self.id = ""
         self.name = ""
-        self.arguments = ""
         self.is_cut = False
+        self._arguments: list[str] = []
+        self._room = ARGUMENT_LIMIT
 
     def add(self, id_: str, name: str, arguments: str) -> None:
         """Take a piece; id and name count once."""
         self.id = self.id or id_
         self.name = self.name or name
-        self.is_cut = self.is_cut or len(self.arguments) + len(arguments) > ARGUMENT_LIMIT
-        self.arguments = (self.arguments + arguments)[:ARGUMENT_LIMIT]
+        self.is_cut = self.is_cut or len(arguments) > self._room
+        self._arguments.append(arguments[: self._room])
+        self._room -= len(self._arguments[-1])
+
+    @property
+    def arguments(self) -> str:
+        """All of them, as far as they count."""
+        return "".join(self._arguments)
 
 
 class WantedCalls:

@@ -11,18 +11,14 @@ import msgspec
 from core.agent_settings import OpenaiSettings
 from core.agents.chat.answer import Answer
 from core.agents.chat.completions import ChatError, refusal_of, request_body, summary_body
-from core.agents.masks import Mask
+from core.agents.endpoints import TRIES, http_client, retry_wait_s, shown_address
+from core.agents.masks import Mask, redactor
 from core.agents.sse import EVENT_LIMIT_BYTES, SseParser, SseTooLargeError
-from core.agents.tls import tls
 from core.agents.turn_waits import TurnWaits, retrying
 from core.api.runs import Phase, PhaseChanged, RunReport
-from core.backoff import delay_s
 from core.clock import Clock
 from core.secrets import Secret
 
-TRIES = 3
-_RETRY_BASE_S = 1.0
-_RETRY_CAP_S = 20.0
 _WAIT_LIMIT_S = 60.0
 _ERROR_BODY_BYTES = 65_536
 _OK = 200
@@ -33,7 +29,10 @@ Body = Mapping[str, Any]
 
 
 class ChatClient:
-    """One client for one session. Made off the loop: it reads the certificates."""
+    """One client for one session. Made off the loop: it reads the certificates.
+
+    without_key: a text with the key masked, should it be quoted.
+    """
 
     def __init__(
         self,
@@ -45,18 +44,14 @@ class ChatClient:
         random: Callable[[], float],
     ) -> None:
         self._settings = settings
-        self._key = key
         self._mask = Mask(key)
         self._waits = waits
         self._clock = clock
         self._random = random
         self._with_usage = True
-        headers = {"accept": "text/event-stream, application/json", "user-agent": "hermes-console"}
-        if key is not None:
-            headers["authorization"] = f"Bearer {key.reveal()}"
-        limits = httpx.Timeout(settings.stall_limit_s, connect=settings.connect_timeout_s)
-        # Proxies of the environment would be handed prompts and key.
-        self._http = httpx.AsyncClient(headers=headers, timeout=limits, verify=tls(), trust_env=False)
+        self._where = shown_address(settings.base_url)
+        self._http = http_client(settings, key)
+        self.without_key = redactor([key] if key is not None else [])
 
     async def answered(
         self, messages: Sequence[Body], answer: Answer, *, model: str, tools: Sequence[Body]
@@ -96,10 +91,6 @@ class ChatClient:
                 continue
         return answer.text.strip() if answer.stop().is_answer else ""
 
-    def without_key(self, text: str) -> str:
-        """The text with the key masked, should it have been quoted."""
-        return text.replace(self._key.reveal(), "***") if self._key is not None else text
-
     async def aclose(self) -> None:
         """Drop all connections."""
         await self._http.aclose()
@@ -110,7 +101,7 @@ class ChatClient:
             return None
         if error.retry_after_s is not None:
             return error.retry_after_s if error.retry_after_s <= _WAIT_LIMIT_S else None
-        return delay_s(failures, base_s=_RETRY_BASE_S, cap_s=_RETRY_CAP_S, random=self._random)
+        return retry_wait_s(failures, self._random)
 
     async def _once(self, body: Callable[[bool], Body], answer: Answer) -> AsyncGenerator[RunReport, None]:
         """One request. Failures before anything was reported may be tried again, later ones not."""
@@ -124,7 +115,7 @@ class ChatClient:
             raise
 
     async def _asked(self, body: Callable[[bool], Body]) -> httpx.Response:
-        """The response to the request, its head read. Raises ChatError."""
+        """The response to the request, its head read. Raises ChatError, CutShort."""
         response = await self._sent(body(self._with_usage))
         if response.status_code in _BAD_REQUEST and self._with_usage:
             # Some servers refuse the wish for token counts; only a better answer without it proves that.
@@ -139,7 +130,6 @@ class ChatClient:
         return response
 
     async def _sent(self, body: Body) -> httpx.Response:
-        self._waits.check()
         url = self._settings.base_url.rstrip("/") + "/chat/completions"
         headers = {"content-type": "application/json"}
         post = self._http.build_request("POST", url, content=msgspec.json.encode(body), headers=headers)
@@ -201,7 +191,6 @@ class ChatClient:
         source = response.aiter_bytes()
         try:
             while True:
-                self._waits.check()
                 try:
                     chunk = await self._waits.wait(anext(source))
                 except StopAsyncIteration:
@@ -212,7 +201,7 @@ class ChatClient:
 
     def _failure(self, error: httpx.HTTPError, *, has_answer: bool) -> ChatError:
         """A failure of the connection, in our words: the library's own may quote headers."""
-        where = where_of(self._settings)
+        where = self._where
         if isinstance(error, httpx.ConnectTimeout):
             return ChatError(
                 "connect", f"{where} did not answer within {self._settings.connect_timeout_s:g} s", may_retry=True
@@ -236,8 +225,3 @@ class ChatClient:
             return max(0.0, parsedate_to_datetime(value).timestamp() - self._clock.now())
         except (ValueError, OverflowError):
             return None
-
-
-def where_of(settings: OpenaiSettings) -> str:
-    """The address, without what may be secret in it."""
-    return str(httpx.URL(settings.base_url).copy_with(userinfo=b"", query=None, fragment=None))

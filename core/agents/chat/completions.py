@@ -8,7 +8,7 @@ from core.agents.loose_json import count_of, decoded, number_of, object_of, one_
 from core.agents.runner import TurnRequest
 from core.agents.tools.calls import WantedCall, told_arguments
 from core.api.runs import Usage
-from core.api.sessions import Voice
+from core.api.sessions import MessageView, Voice
 from core.api.transcripts import EntryKind, EntryView
 
 _OPERATOR = "[note from the operator] "
@@ -110,8 +110,13 @@ def messages_of(system_prompt: str, request: TurnRequest) -> list[dict[str, str]
         elif entry.kind in _ROLES:
             say(_ROLES[entry.kind], _marked(entry))
     for message in request.messages:
-        say("user", (_OPERATOR if message.voice is Voice.NOTE else "") + message.text)
+        say("user", spoken_text(message))
     return messages
+
+
+def spoken_text(message: MessageView) -> str:
+    """What a message says, to an agent: a note of the operator is marked as one."""
+    return (_OPERATOR if message.voice is Voice.NOTE else "") + message.text
 
 
 def wish_message(text: str, calls: Sequence[WantedCall]) -> dict[str, Any]:

@@ -169,7 +169,6 @@ class Rounds:
             if not text:
                 shown = msgspec.structs.replace(shown, status=ToolStatus.IN_PROGRESS)
                 yield self._told(shown)
-                self._waits.check()
                 outcome = await self._waits.wait(self._tools.carry_out(prepared))
                 text, is_failed = outcome.text, outcome.is_failed
         status = ToolStatus.FAILED if is_failed else ToolStatus.COMPLETED
@@ -198,7 +197,6 @@ class Rounds:
             cwd=self._cwd,
             diff=action.diff,
         )
-        self._waits.check()
         await self._waits.wait(self._decided.wait())
         action_id, self._action_id = self._action_id, ""
         yield ActionSettled(action_id=action_id, outcome="denied" if self._denial() else "approved")

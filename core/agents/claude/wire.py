@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 
 from core.agent_settings import ClaudeCliSettings
-from core.agents.acp.updates import asks_in
+from core.agents.acp.updates import mode_reported
 from core.agents.acp.wire import pretty
-from core.agents.loose_json import count_of, decoded, list_of, number_of, object_of, one_line, text_of
+from core.agents.loose_json import count_of, list_of, number_of, object_of, one_line, text_of
 from core.agents.tools.diff import unified_diff
 from core.api.runs import (
-    ModeReported,
     PlanReported,
     PlanStep,
     RunLogged,
@@ -79,14 +78,6 @@ def line_of(message: Fields) -> bytes:
     return msgspec.json.encode(message)
 
 
-def message_of(line: bytes) -> Fields:
-    """The message of a line; an empty one when it is none."""
-    try:
-        return object_of(decoded(line))
-    except (ValueError, RecursionError):
-        return {}
-
-
 def user(blocks: Sequence[Fields]) -> Fields:
     """What the user says."""
     return {"type": "user", "message": {"role": "user", "content": blocks}, "parent_tool_use_id": None}
@@ -141,7 +132,7 @@ class Reader:
         self.calls: dict[str, ToolCall] = {}
         self.end: TurnEnded | None = None
         self._parents: dict[str, str] = {}
-        self._streamed = ""
+        self._streamed: list[str] = []
         self._has_text = False
         self._needs_break = False
         self._context_tokens = 0
@@ -154,7 +145,7 @@ class Reader:
         self.calls.clear()
         self._parents.clear()
         self._has_text = self._needs_break = False
-        self._streamed = ""
+        self._streamed.clear()
 
     def take(self, message: Fields) -> Iterator[RunReport]:
         """Reports of a line that is no control message."""
@@ -194,7 +185,7 @@ class Reader:
         """A mode that was told; nothing when it is the one before."""
         if mode and mode != self.mode:
             self.mode = mode
-            yield ModeReported(mode=mode, asks=asks_in(mode))
+            yield mode_reported(mode)
 
     def _left_out(self, name: str) -> Iterator[RunReport]:
         shown = one_line(name)
@@ -217,7 +208,7 @@ class Reader:
             case "message_start" if not is_inner:
                 message = object_of(event.get("message"))
                 self._context_tokens = _input_tokens(object_of(message.get("usage")))
-                self._streamed = ""
+                self._streamed.clear()
                 self._needs_break = self._has_text
             case "content_block_delta":
                 delta = object_of(event.get("delta"))
@@ -226,10 +217,15 @@ class Reader:
                 if thought or (said and is_inner):
                     yield ThoughtDelta(text=thought or said)
                 elif said:
-                    self._streamed += said
+                    self._streamed.append(said)
                     yield self._said(said)
             case _:
                 pass
+
+    def _has_streamed(self, said: str) -> bool:
+        # Put together only here: each piece would copy all before.
+        self._streamed[:] = ["".join(self._streamed)]
+        return said in self._streamed[0]
 
     def _said(self, said: str) -> RunReport:
         # Text before and after a tool call are two paragraphs.
@@ -245,7 +241,7 @@ class Reader:
             said = text_of(block.get("text"))
             if block.get("type") == "tool_use":
                 yield from self._called(block, parent)
-            elif block.get("type") == "text" and said and not parent and not is_own and said not in self._streamed:
+            elif block.get("type") == "text" and said and not parent and not is_own and not self._has_streamed(said):
                 yield self._said(said)
 
     def _called(self, block: Fields, parent: str) -> Iterator[RunReport]:

@@ -25,8 +25,6 @@ def run_body(settings: HermesRunsSettings, request: TurnRequest) -> dict[str, An
     """What is posted to begin a run. The conversation goes with it: a run there knows only what it is given."""
     said = messages_of(settings.system_prompt, request)
     instructions = [message["content"] for message in said if message["role"] == "system"]
-    if request.extra_system_prompt and not any(request.extra_system_prompt in text for text in instructions):
-        instructions.append(request.extra_system_prompt)
     talk = [message for message in said if message["role"] != "system"]
     body: dict[str, Any] = {"input": talk[-1]["content"] if talk else "", "session_id": remote_session(request)}
     if len(talk) > 1:

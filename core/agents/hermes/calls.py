@@ -2,22 +2,21 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import httpx
 import msgspec
 
 from core.agent_settings import HermesRunsSettings
 from core.agents.chat.completions import ChatError, refusal_of
-from core.agents.hermes.wire import decoded
-from core.agents.masks import Mask
+from core.agents.endpoints import http_client, shown_address
+from core.agents.loose_json import object_in
+from core.agents.masks import Mask, redactor
 from core.agents.sse import SseParser, SseTooLargeError
-from core.agents.tls import tls
 from core.agents.turn_waits import TurnWaits
 from core.secrets import Secret
-from core.waits import CutShort
 
 _BODY_LIMIT_BYTES = 8_388_608
 _ERROR_BODY_LETTERS = 65_536
@@ -26,7 +25,6 @@ _OK = 200
 _ACCEPTED = 202
 _NOT_FOUND = 404
 _CONFLICT = 409
-T = TypeVar("T")
 
 
 class NobodyThereError(ChatError):
@@ -39,25 +37,25 @@ class _Reply(NamedTuple):
 
 
 class HermesCalls:
-    """One client for one session. waits: of the present turn; answers and stops wait on their own."""
+    """One client for one session. waits: of the present turn; answers and stops wait on their own.
+
+    where: the address, without what may be secret in it. without_key: a text with the key masked, should it be quoted.
+    """
 
     def __init__(self, settings: HermesRunsSettings, key: Secret, *, waits: TurnWaits) -> None:
         self._settings = settings
-        self._key = key
         self._mask = Mask(key)
         self._base = settings.base_url.rstrip("/")
         self._waits = waits
-        headers = {"accept": "text/event-stream, application/json", "user-agent": "hermes-console"}
-        headers["authorization"] = f"Bearer {key.reveal()}"
-        limits = httpx.Timeout(settings.stall_limit_s, connect=settings.connect_timeout_s)
-        # Proxies of the environment would be handed prompts and key.
-        self._client = httpx.AsyncClient(headers=headers, timeout=limits, verify=tls(), trust_env=False)
+        self._client = http_client(settings, key)
+        self.where = shown_address(self._base)
+        self.without_key = redactor([key])
 
     async def begin(self, body: Mapping[str, Any]) -> str:
         """Start a run; its id. Raises ChatError, CutShort."""
-        reply = await self._waited(self._post("/runs", body))
+        reply = await self._waits.wait(self._post("/runs", body))
         if reply.status in {_OK, _ACCEPTED}:
-            run_id = decoded(reply.text).get("run_id")
+            run_id = object_in(reply.text).get("run_id")
             if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
                 return run_id
             raise ChatError("protocol", f"{self.where} began a run without a usable id")
@@ -72,7 +70,7 @@ class HermesCalls:
         """
         url = f"{self._base}/runs/{run_id}/events"
         try:
-            response = await self._waited(self._client.send(self._client.build_request("GET", url), stream=True))
+            response = await self._waits.wait(self._client.send(self._client.build_request("GET", url), stream=True))
         except httpx.HTTPError as error:
             raise self._failure(error) from None
         try:
@@ -86,10 +84,10 @@ class HermesCalls:
 
     async def status(self, run_id: str) -> Mapping[str, Any]:
         """How the run stands. Raises ChatError (status 404 when it is not known there), CutShort."""
-        reply = await self._waited(self._asked(self._client.build_request("GET", f"{self._base}/runs/{run_id}")))
+        reply = await self._waits.wait(self._asked(self._client.build_request("GET", f"{self._base}/runs/{run_id}")))
         if reply.status != _OK:
             raise _refusal(reply)
-        return decoded(reply.text)
+        return object_in(reply.text)
 
     async def answer(self, run_id: str, body: Mapping[str, Any]) -> bool:
         """Answer the oldest request for approval. False when none waits. Raises ChatError."""
@@ -108,28 +106,9 @@ class HermesCalls:
         except (ChatError, TimeoutError):
             return
 
-    async def wait(self, what: Coroutine[Any, Any, None]) -> None:
-        """Wait for something else, such as a sleep between two looks. Raises CutShort."""
-        await self._waited(what)
-
     async def aclose(self) -> None:
         """Drop all connections."""
         await self._client.aclose()
-
-    @property
-    def where(self) -> str:
-        """The address, without what may be secret in it."""
-        return str(httpx.URL(self._base).copy_with(userinfo=b"", query=None))
-
-    def without_key(self, text: str) -> str:
-        """The text with the key masked, should it have been quoted."""
-        return text.replace(self._key.reveal(), "***")
-
-    async def _waited(self, what: Coroutine[Any, Any, T]) -> T:
-        if self._waits.is_cut:
-            what.close()
-            raise CutShort
-        return await self._waits.wait(what)
 
     async def _data(self, response: httpx.Response) -> AsyncGenerator[str, None]:
         parser = SseParser()
@@ -137,7 +116,7 @@ class HermesCalls:
         try:
             while True:
                 try:
-                    chunk = await self._waited(_next(source))
+                    chunk = await self._waits.wait(anext(source))
                 except StopAsyncIteration:
                     break
                 found = parser.feed(chunk)
@@ -193,7 +172,3 @@ def _is_refused(error: BaseException | None) -> bool:
 
 def _refusal(reply: _Reply) -> ChatError:
     return refusal_of(reply.status, reply.text[:_ERROR_BODY_LETTERS], None)
-
-
-async def _next(source: AsyncIterator[bytes]) -> bytes:
-    return await anext(source)

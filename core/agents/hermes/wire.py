@@ -10,8 +10,7 @@ from typing import Any
 
 import msgspec
 
-from core.agents import loose_json
-from core.agents.loose_json import count_of, list_of, number_of, object_of, one_line, text_of
+from core.agents.loose_json import count_of, list_of, number_of, object_in, object_of, one_line, text_of
 from core.agents.runner import Decision
 from core.api.approvals import ApprovalState
 from core.api.runs import (
@@ -96,14 +95,14 @@ class RemoteRun:
         self._is_doubtful = False
         self._calls: dict[str, ToolCall] = {}
         self._call_count = 0
-        self._segment = ""
+        self._segment: list[str] = []
         self._has_text = False
         self._is_polled = False
         self._unknown: set[str] = set()
 
     def take(self, data: str, now: float) -> Iterator[RunReport]:
         """Reports from the data of one event. now: monotonic."""
-        event = decoded(data)
+        event = object_in(data)
         name = text_of(event.get("event"))
         match name:
             case "message.delta":
@@ -111,7 +110,7 @@ class RemoteRun:
             case "reasoning.available":
                 text = text_of(event.get("text"))
                 # Of a model that does not reason it is the answer once more.
-                if text and text.strip() not in self._segment:
+                if text and text.strip() not in self._said():
                     yield ThoughtDelta(text=text)
             case "tool.started":
                 yield self._started(event)
@@ -217,9 +216,14 @@ class RemoteRun:
         assert self._listens_s is not None
         return self._listens_s - (self._margin_s / 2 if allow else 0.0)
 
+    def _said(self) -> str:
+        """Text since the last tool call. Put together only where it is looked at: each piece would copy all before."""
+        self._segment[:] = ["".join(self._segment)]
+        return self._segment[0]
+
     def _say(self, text: str) -> Iterator[RunReport]:
         if text:
-            self._segment += text
+            self._segment.append(text)
             self._has_text = True
             yield TextDelta(text=text)
 
@@ -232,7 +236,7 @@ class RemoteRun:
     def _started(self, event: Mapping[str, Any]) -> RunReport:
         name = text_of(event.get("tool")) or "tool"
         self._call_count += 1
-        self._segment = ""
+        self._segment.clear()
         call = ToolCall(
             id=f"{self.run_id}/t{self._call_count}",
             title=name,
@@ -297,8 +301,9 @@ class RemoteRun:
     def _over(self, how: str, found: Mapping[str, Any]) -> Iterator[RunReport]:
         if how == "completed":
             output = text_of(found.get("output"))
-            if self._is_polled or not self._segment.strip():
-                yield from self._say(remainder(self._segment, output, has_text=self._has_text))
+            said = self._said()
+            if self._is_polled or not said.strip():
+                yield from self._say(remainder(said, output, has_text=self._has_text))
             self.end = TurnEnded(stop=Stop.END_TURN, usage=_usage(found.get("usage")))
         elif how == "failed":
             error = one_line(text_of(found.get("error"))) or "the agent gave no reason"
@@ -315,14 +320,6 @@ def remainder(segment: str, output: str, *, has_text: bool) -> str:
     if said.strip() and wanted.startswith(said):
         return wanted[len(said) :]
     return f"\n\n{wanted}" if has_text else wanted
-
-
-def decoded(data: str) -> Mapping[str, Any]:
-    """The JSON object in a text; an empty one when there is none."""
-    try:
-        return object_of(loose_json.decoded(data))
-    except (ValueError, RecursionError):
-        return {}
 
 
 def _known_action(action_id: str, event: Mapping[str, Any], tool: str) -> ActionRequested:

@@ -122,8 +122,9 @@ def offers_for(action: ActionRequested, *, has_task: bool) -> tuple[GrantOffer, 
     if not pattern or action.action_kind is ActionKind.QUESTION:
         return ()
     scopes = [GrantScope.TASK] if has_task else []
+    shown = examples(pattern)
     return tuple(
-        GrantOffer(scope=scope, pattern=pattern, matches=examples(pattern))
+        GrantOffer(scope=scope, pattern=pattern, matches=shown)
         for scope in (*scopes, GrantScope.SESSION, GrantScope.ALWAYS)
     )
 

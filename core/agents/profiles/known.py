@@ -74,8 +74,10 @@ class KnownProfiles:
         for row in await self._store.scan(HOLDS):
             self._holds[AgentName(row.key.removeprefix(HOLDS))] = _hold(row)
         self._found_files = await self.files.read_all()
-        for name in {*map(AgentName, self._config), *self._found_files, *self._rows}:
-            await self.put_to_use(name)
+        names = {*map(AgentName, self._config), *self._found_files, *self._rows}
+        await self._learn_of(*names)
+        for name in names:
+            self._put_to_use(name)
 
     def names(self) -> list[AgentName]:
         """All agents, also disabled and broken ones, sorted."""
@@ -209,10 +211,15 @@ class KnownProfiles:
 
     async def put_to_use(self, name: AgentName) -> None:
         """Let what is written down about an agent take effect: its secrets are read, its limits and runners follow."""
-        profile = self._combined(name)
-        if profile is not None and profile.settings is not None:
-            await asyncio.to_thread(self._learn, references(profile.settings))
+        await self._learn_of(name)
         self._put_to_use(name)
+
+    async def _learn_of(self, *names: AgentName) -> None:
+        """Have the secrets read that these agents name."""
+        profiles = [self._combined(name) for name in names]
+        named = [references(each.settings) for each in profiles if each is not None and each.settings is not None]
+        if found := frozenset[str]().union(*named):
+            await asyncio.to_thread(self._learn, found)
 
     def _put_to_use(self, name: AgentName) -> None:
         profile = self._combined(name)

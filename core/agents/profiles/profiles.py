@@ -171,7 +171,7 @@ class Profiles:
             what = f"the limit is {query.limit}"
             raise InvalidInput(what, field="limit", value=query.limit, fix=f"use 1 to {LIST_LIMIT}")
         seq = await self._known.head()
-        return RunnerList(runners=tuple(self._runners.views(query.agent)[: query.limit]), seq=seq)
+        return RunnerList(runners=tuple(self._runners.views(query.agent, query.limit)), seq=seq)
 
     def _whole(self, order: Callable[[C, Actor], Coroutine[Any, Any, V]]) -> Callable[[C, Actor], Awaitable[V]]:
         """The order, one after the other and each to its end: what is stored is done, whoever waits for it."""

@@ -184,7 +184,7 @@ def profile_view(profile: Profile, hold: Hold, standing: Standing) -> ProfileVie
         settings=shown_values(settings),
         fingerprint=fingerprint(settings),
         fast_model=settings.fast_model,
-        policy=policy_of(settings, capabilities.runtimes),
+        policy=policy_of(settings),
         enforcement=capabilities.enforcement,
         problem=profile.problem,
         pool=pool,

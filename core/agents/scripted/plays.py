@@ -7,7 +7,7 @@ import msgspec
 
 from core.agents.scripted.scenario import ErrorPart, RetryPart, Step, ToolPart, UsagePart, filled, plan_of
 from core.agents.scripted.script import HOSTILE, MODES_WITHOUT_QUESTIONS
-from core.agents.scripted.stages import Cancelled, Over, Played, forever
+from core.agents.scripted.stages import Over, Played, forever
 from core.agents.scripted.tools import ToolPlays
 from core.agents.turn_waits import retrying
 from core.api.runs import (
@@ -39,7 +39,7 @@ class Play(ToolPlays):
             async with aclosing(self._stepwise(steps)) as played:
                 async for report in played:
                     yield report
-        except Cancelled:
+        except CutShort:
             end = TurnEnded(stop=Stop.CANCELLED)
         except Over as over:
             end = over.end
@@ -103,10 +103,7 @@ class Play(ToolPlays):
     async def _play_silent(self, step: Step) -> Played:
         if step.silent:
             self._check()
-            try:
-                await self._waits.wait(forever())
-            except CutShort:
-                raise Cancelled from None
+            await self._waits.wait(forever())
         return
         yield
 

@@ -25,10 +25,6 @@ from core.waits import CutShort, Waits
 Played = AsyncGenerator[RunReport, None]
 
 
-class Cancelled(Exception):
-    """The turn was asked to stop."""
-
-
 class Over(Exception):
     """The turn ends here, by its scenario."""
 
@@ -65,6 +61,7 @@ class Stage:
         self._is_over = False
         self._notes: list[str] = []
         self._open: dict[str, Decision | None] = {}
+        self._decision: Decision | None = None
         self._calls: dict[str, ToolCall] = {}
         self._count = 0
         self._usage = Usage(input_tokens=len(self._said.split()))
@@ -98,15 +95,12 @@ class Stage:
 
     def _check(self) -> None:
         if self._is_cancelled:
-            raise Cancelled
+            raise CutShort
 
     async def _sleep(self, seconds: float) -> None:
         self._check()
         if seconds > 0:
-            try:
-                await self._waits.wait(self._context.clock.sleep(seconds))
-            except CutShort:
-                raise Cancelled from None
+            await self._waits.wait(self._context.clock.sleep(seconds))
 
     def _seconds(self, span: Span) -> float:
         low, high = span if isinstance(span, tuple) else (span, span)
@@ -133,6 +127,7 @@ class Stage:
         return ToolReported(call=call)
 
     async def _asked(self, action: ActionRequested, gives_up_s: float | None) -> Played:
+        """Ask, and wait for the answer. Leaves _decision behind; None when none came in time."""
         self._open[action.action_id] = None
         yield action
         limits = [limit for limit in (action.deadline_s, gives_up_s) if limit is not None]
@@ -144,7 +139,8 @@ class Stage:
                 await self._waits.wait(forever() if until is None else clock.sleep(until - clock.monotonic()))
             except CutShort:
                 continue
-        decision = self._open[action.action_id]
+        # Before its end is told: whoever holds that report must not be able to decide, or to settle it once more.
+        decision = self._decision = self._open.pop(action.action_id)
         if decision is None and gives_up_s is not None and min(limits) == gives_up_s:
             return
         outcome = "expired" if decision is None else ("approved" if decision.allow else "denied")
@@ -152,7 +148,7 @@ class Stage:
 
     def _is_allowed(self, action: ActionRequested) -> bool:
         """What was decided; anything but a clear yes is a no."""
-        decision = self._open.pop(action.action_id, None)
+        decision = self._decision
         if decision is None:
             return False
         chosen = next((option for option in action.options if option.id == decision.option_id), None)

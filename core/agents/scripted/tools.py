@@ -5,7 +5,7 @@ from contextlib import aclosing
 import msgspec
 
 from core.agents.scripted.scenario import ApprovalPart, RunPart, Step, WritePart, filled, options_of
-from core.agents.scripted.stages import Cancelled, Played, Stage
+from core.agents.scripted.stages import Played, Stage
 from core.agents.tools.calls import EXEC, WRITE, WantedCall
 from core.agents.tools.tools import Prepared, Tools, refusal_text
 from core.api.errors import HermesError
@@ -23,7 +23,6 @@ from core.api.runs import (
     ToolReported,
     ToolStatus,
 )
-from core.waits import CutShort
 
 _RUN_LIMIT_S = 120.0
 _WRITE_OPTIONS = (
@@ -83,8 +82,7 @@ class ToolPlays(Stage):
         yield PhaseChanged(phase=Phase.CLARIFY)
         async for report in self._asked(action, None):
             yield report
-        decision = self._open.get(action.action_id)
-        answer = decision.answer if self._is_allowed(action) and decision is not None else ""
+        answer = self._decision.answer if self._is_allowed(action) and self._decision is not None else ""
         yield TextDelta(text=f"You answered: {answer}" if answer else "You gave no answer, so I go on without one.")
 
     async def _play_write(self, step: Step) -> Played:
@@ -114,6 +112,7 @@ class ToolPlays(Stage):
         self._is_done, self._outcome = False, "it was not allowed"
         tools = Tools(
             self._context.tools,
+            home=self._context.home,
             workspace=self._context.workspace,
             policy=self._request.policy,
             names=(tool,),
@@ -151,10 +150,7 @@ class ToolPlays(Stage):
 
     async def _carry_out(self, tools: Tools, prepared: Prepared) -> None:
         self._check()
-        try:
-            outcome = await self._waits.wait(tools.carry_out(prepared))
-        except CutShort:
-            raise Cancelled from None
+        outcome = await self._waits.wait(tools.carry_out(prepared))
         self._is_done, self._outcome = not outcome.is_failed, outcome.text
 
     def _ended(self, shown: ToolCall) -> ToolReported:

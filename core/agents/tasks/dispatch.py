@@ -18,6 +18,7 @@ from core.api.base import SYSTEM, Actor, Event, TaskId
 from core.api.errors import HermesError, InvalidInput, NotFound, Overloaded, StoreError, Unavailable
 from core.api.sessions import Mode, SendReceipt
 from core.api.tasks import DropReason, TaskEnded, TaskQueued, TaskState, TaskView
+from core.backoff import ceiling_s
 from core.clock import Clock, mark
 from core.journal import Journal
 from core.pages import Pages
@@ -186,7 +187,7 @@ class Dispatch:
         if isinstance(error, Overloaded):
             return _BUSY_S
         count = self._failures[task_id] = self._failures.get(task_id, 0) + 1
-        wait_s = min(_SLOWEST_S, 0.5 * 2.0 ** min(count, 10))
+        wait_s = ceiling_s(count, base_s=1.0, cap_s=_SLOWEST_S)
         if isinstance(error, StoreError):
             self._for_room[task_id] = self._clock.monotonic()
         if isinstance(error, Unavailable | StoreError):

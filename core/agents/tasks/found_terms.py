@@ -66,7 +66,7 @@ def task_of(messages: Sequence[MessageView]) -> TaskId | None:
 
 
 def under(request: TurnRequest, terms: Terms) -> TurnRequest:
-    """A request on these terms, which are known only now."""
+    """A request on these terms."""
     return msgspec.structs.replace(
         request,
         model=request.model or terms.model,

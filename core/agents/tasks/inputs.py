@@ -12,7 +12,7 @@ from core.agents.tasks.check import check_input
 from core.agents.tasks.dispatch import Dispatch
 from core.agents.tasks.register import Entry, Register
 from core.agents.tasks.rows import Letter, StoredKey, StoredTask, bare, key_put
-from core.agents.tasks.task import OVER, TASK, TaskStep
+from core.agents.tasks.task import TASK, TaskStep
 from core.agents.tasks.terms import TaskTerms
 from core.api.base import Actor, AgentName, RunId, TaskId
 from core.api.errors import Refused
@@ -21,8 +21,6 @@ from core.api.tasks import SendInput, TaskReceipt, TaskState
 from core.clock import Clock
 from core.pages import Pages
 from core.store.base import Put
-
-_AT_WORK = frozenset({TaskState.QUEUED, TaskState.RUNNING, TaskState.WAITING})
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +79,7 @@ class TaskInputs:
             known = self._register.accepted.find(agent, given.key, given.content)
             return await (self._give(entry, given) if known is None else self.repeated(known))
 
-    async def join(self, letter: Letter, run_id: RunId, actor: Actor) -> TaskReceipt | None:
+    async def join(self, letter: Letter, run_id: RunId) -> TaskReceipt | None:
         """Give a command to the run that goes on in its session; None when that is no run of a task of its agent."""
         run = self._register.active.get(run_id)
         task_id = None if run is None else run.view.task_id
@@ -94,7 +92,7 @@ class TaskInputs:
             mode=Mode.FOLLOWUP,
             key=letter.idempotency_key,
             content=letter.content,
-            actor=actor,
+            actor=letter.actor,
             model=letter.model,
         )
         return await self._give(entry, given)
@@ -117,12 +115,12 @@ class TaskInputs:
     async def _give(self, entry: Entry, given: Input) -> TaskReceipt:
         async with entry.lock:
             base = entry.writing or entry.stored or await self._register.read(entry.facts.id)
-            is_live = given.run_id in self._register.active and base.view.state in _AT_WORK
+            is_live = given.run_id in self._register.active and not base.view.state.is_over
             keep = partial(self._key_puts, given, base.view.id, is_live=is_live)
             if TASK.is_final(base.view.state):
                 # It stays what it is; only the conversation goes on, under the terms that it was accepted with.
                 receipt = await self._hand_in(base, given, keep, is_over=True)
-            elif base.view.state in OVER or (base.view.state is TaskState.WAITING and base.view.message_id is None):
+            elif base.view.state.is_over or (base.view.state is TaskState.WAITING and base.view.message_id is None):
                 receipt = await self._dispatch.put(
                     entry, _requeued(base), text=given.text, mode=given.mode, actor=given.actor, more=keep
                 )
@@ -167,7 +165,6 @@ class TaskInputs:
             content=given.content,
             task_id=task_id,
             outcome=receipt.outcome if is_live else Outcome.RESTARTED,
-            at=self._clock.now(),
             run_id=given.run_id,
         )
         return [key_put(key)]

@@ -9,15 +9,15 @@ from core.agents.tasks.booked import RunOver
 from core.agents.tasks.dispatch import Dispatch
 from core.agents.tasks.ledger import Ledger
 from core.agents.tasks.register import Card, Entry, Register
-from core.agents.tasks.rows import PROFILES, RUNS, TASKS, StoredRun, StoredTask, find_letter, key_name, run_of, view_of
-from core.agents.tasks.task import OVER, TaskStep
+from core.agents.tasks.rows import PROFILES, RUNS, TASKS, StoredRun, find_letter, key_name, run_of, stored_of
+from core.agents.tasks.task import TaskStep
 from core.agents.tasks.terms import TaskTerms
 from core.api.base import SYSTEM, Mark, TaskId
 from core.api.errors import HermesError, NotFound
 from core.api.policies import ExecutionPolicy
 from core.api.runs import RunOutcome, Stop
 from core.api.tasks import DropReason, TaskState, TaskView
-from core.clock import Clock, mark
+from core.clock import Clock, mark, rebased
 from core.journal import Journal
 from core.pages import Pages
 from core.store.base import Put, Store
@@ -63,6 +63,8 @@ class TaskKeeping:
         self._on_fault = on_fault
         self._kept = kept
         self._missed: set[TaskId] = set()
+        # Wall time before which no run that a look has seen is too old.
+        self._runs_old_at = 0.0
 
     # -- at the start
 
@@ -94,13 +96,11 @@ class TaskKeeping:
                 await self._post.settle(queued.mail_id, Pages(), actor=SYSTEM)
             return
         copy = self._terms.find_kept(letter.profile)
-        policy = letter.policy or (copy.policy if copy is not None else ExecutionPolicy())
-        age_s = max(0.0, self._clock.now() - letter.accepted_at)
-        view = view_of(letter, policy, Mark(letter.accepted_at, self._clock.monotonic() - age_s))
-        stored = StoredTask(view=view, actor=letter.actor, content=letter.content, own_policy=letter.policy is not None)
+        own = copy.policy if copy is not None else ExecutionPolicy()
+        stored = stored_of(letter, own, rebased(Mark(letter.accepted_at, 0.0), self._clock))
         self._register.add(Entry(stored, mail_id=queued.mail_id))
         self._register.remember(letter)
-        self._dispatch.add(view)
+        self._dispatch.add(stored.view)
 
     async def _give_up(self, run: StoredRun) -> None:
         """A run of an earlier start that its session knows nothing of."""
@@ -157,7 +157,7 @@ class TaskKeeping:
 
     async def reconcile(self) -> int:
         """End tasks whose run is over without them, because the store failed just then. Returns how many."""
-        left = [entry for entry in self._register.entries.values() if self._is_stuck(entry)]
+        left = await self._fitting(self._is_stuck)
         for entry in left:
             async with entry.lock:
                 view = entry.view
@@ -171,13 +171,9 @@ class TaskKeeping:
 
         Returns how many. Nothing is known that leaves one like that; it would wait for ever.
         """
-        before, self._missed = self._missed, set()
         at_work = {task_id for run in self._register.active.values() for task_id in run.task_ids}
-        for count, entry in enumerate(list(self._register.entries.values())):
-            if count % _BREATHE_EVERY == _BREATHE_EVERY - 1:
-                await breathe()
-            if self._is_missing(entry) and entry.facts.id not in at_work:
-                self._missed.add(entry.facts.id)
+        missing = await self._fitting(lambda entry: self._is_missing(entry) and entry.facts.id not in at_work)
+        before, self._missed = self._missed, {entry.facts.id for entry in missing}
         again = self._missed & before
         for task_id in again:
             entry = self._register.get(task_id)
@@ -203,18 +199,24 @@ class TaskKeeping:
             return False
         return view.target_run_id not in self._register.active
 
+    async def _fitting(self, fits: Callable[[Entry], bool]) -> list[Entry]:
+        """The entries that are so. There may be very many, so others have their turn meanwhile."""
+        found: list[Entry] = []
+        for count, entry in enumerate(list(self._register.entries.values()), start=1):
+            if count % _BREATHE_EVERY == 0:
+                await breathe()
+            if fits(entry):
+                found.append(entry)
+        return found
+
     async def prune(self) -> tuple[int, int]:
         """Let go of what is too old or too many. Returns how many tasks and runs went. Raises StoreError."""
         gone = await self._prune_tasks()
         return gone, await self._prune_runs()
 
     async def _prune_tasks(self) -> int:
-        cards: list[Card] = []
-        for count, entry in enumerate(list(self._register.entries.values())):
-            if count % _BREATHE_EVERY == _BREATHE_EVERY - 1:
-                await breathe()
-            if entry.stored is None and entry.card is not None and entry.card.state in OVER:
-                cards.append(entry.card)
+        over = await self._fitting(lambda entry: entry.stored is None)
+        cards = [entry.card for entry in over if entry.card is not None and entry.card.state.is_over]
         oldest_at = self._clock.now() - KEPT_S
         spare = max(0, len(cards) - self._kept)
         old = {card.id for card in cards if card.at < oldest_at}
@@ -252,22 +254,24 @@ class TaskKeeping:
 
     async def _prune_runs(self) -> int:
         gone = 0
-        oldest_at = self._clock.now() - KEPT_S
         while True:
-            rows = await self._store.scan(RUNS, limit=_STEP)
             spare = max(0, self._register.ended_run_count - self._kept)
-            old = [
-                row.key
-                for place, row in enumerate(rows)
-                if place < spare or _ended_at(run_of(row.body, self._clock)) < oldest_at
-            ]
-            if not old:
+            now = self._clock.now()
+            # Nothing can be further off than that, unless the clock was set back since.
+            if not spare and now < self._runs_old_at <= now + KEPT_S:
                 return gone
+            rows = await self._store.scan(RUNS, limit=_STEP)
+            ended = {row.key: _ended_at(run_of(row, self._clock)) for row in rows[spare:]}
+            old = [row.key for row in rows[:spare]]
+            old += [key for key, ended_at in ended.items() if ended_at < now - KEPT_S]
+            if not old:
+                self._runs_old_at = min((now, *ended.values())) + KEPT_S
+                return gone
+            # Others come into the step for those that go.
+            self._runs_old_at = 0.0
             await self._journal.commit([Put(key, None) for key in old], [])
             self._register.ended_run_count -= len(old)
             gone += len(old)
-            if len(rows) < _STEP:
-                return gone
 
 
 def _at(card: Card) -> float:

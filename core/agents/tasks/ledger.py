@@ -12,10 +12,9 @@ import msgspec
 
 from core.agents.tasks.booked import Hooks, RunBegan, RunOver, is_put_back, usage_of_both, with_terms
 from core.agents.tasks.register import Entry, Register, taken_back
-from core.agents.tasks.rows import StoredRun, StoredTask, bare, lines_of, run_put, task_put
+from core.agents.tasks.rows import StoredRun, StoredTask, bare, lines_of, run_put, task_put, with_run
 from core.agents.tasks.task import (
     ATTEMPT,
-    OVER,
     RUN,
     TASK,
     AttemptStep,
@@ -32,6 +31,7 @@ from core.api.base import AgentName, Event, Mark, MessageId, RunId, TaskId
 from core.api.runs import Phase
 from core.api.sessions import MessageState, MessageView
 from core.api.tasks import (
+    ANSWER_LIMIT,
     AttemptState,
     AttemptView,
     RunState,
@@ -49,8 +49,6 @@ from core.journal import Journal
 from core.pages import Pages
 from core.store.base import Put
 
-_ANSWER_LIMIT = 10_000
-_RUNS_KEPT = 100
 _ERROR_LIMIT = 2_000
 
 
@@ -239,8 +237,7 @@ class Ledger:
                 # An order ended it while the run began.
                 is_stopped = True
                 continue
-            run_ids = (*base.run_ids, run.view.id)[-_RUNS_KEPT:]
-            entry.stored, entry.card = msgspec.structs.replace(base, view=view, run_ids=run_ids), None
+            entry.stored, entry.card = with_run(base, view, run.view.id), None
             self._register.hand(entry, is_handed=True)
         if is_stopped:
             self._hooks.reject(run.view.session_id, run.view.id)
@@ -331,10 +328,10 @@ class Ledger:
             state=state,
             attempt_count=view.attempt_count - (state is TaskState.QUEUED and is_put_back(outcome)),
             message_id=view.message_id if state is TaskState.QUEUED and retry is None else None,
-            ended=now if state in OVER else None,
+            ended=now if state.is_over else None,
             retry=retry,
             error="" if is_answer else outcome.error[:_ERROR_LIMIT],
-            answer=over.answer[:_ANSWER_LIMIT] if is_answer else view.answer,
+            answer=over.answer[:ANSWER_LIMIT] if is_answer else view.answer,
             usage=usage_of_both(view.usage, outcome.usage),
         )
         return self._with(entry, after), 0.0 if retry is None else retry.mono

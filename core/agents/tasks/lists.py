@@ -105,7 +105,7 @@ class TaskLists:
         )
 
     async def list_runs(self, query: ListRuns) -> RunPage:
-        """Runs, the latest first. Raises InvalidInput."""
+        """Runs, the latest first. Raises InvalidInput, StoreError."""
         check_limit(query.limit)
         before = _place(query.cursor, _RUN_CURSOR)
         seq = await self._journal.head()
@@ -117,7 +117,7 @@ class TaskLists:
         while ended < wanted:
             rows = await self._store.scan(RUNS, after=after, limit=_PAGE, newest_first=True)
             for row in rows:
-                run = run_of(row.body, self._clock)
+                run = run_of(row, self._clock)
                 if _run_fits(run, query.only):
                     found[run.view.id] = run.view
                     ended += 1
@@ -131,7 +131,7 @@ class TaskLists:
         return RunPage(runs=tuple(runs), cursor=cursor, has_more=has_more, seq=seq)
 
     async def get_run(self, query: GetRun) -> RunDetail:
-        """One run. Raises NotFound."""
+        """One run. Raises NotFound, StoreError."""
         seq = await self._journal.head()
         run = await self._register.read_run(query.run_id)
         return RunDetail(run=run.view, attempts=attempts_of(run), snapshots=lines_of(run), seq=seq)

@@ -20,8 +20,8 @@ from core.agents.tasks.rows import (
     key_of,
     run_of,
     task_of,
+    with_run,
 )
-from core.agents.tasks.task import OVER
 from core.api.base import AgentName, MailId, Mark, RunId, SessionId, TaskId
 from core.api.errors import NotFound
 from core.api.tasks import TaskKind, TaskState, TaskView
@@ -108,14 +108,14 @@ class Register:
         while page := await self._store.scan(TASKS, after=after, limit=_PAGE):
             after = page[-1].key
             for row in page:
-                self._take_in(task_of(row.body, self._clock))
+                self._take_in(task_of(row, self._clock))
         for row in await self._store.scan(INPUT_KEYS):
-            key = key_of(row.body)
+            key = key_of(row)
             if key.task_id in self.entries:
                 known = Known(key.content, key.task_id, key.outcome, key.run_id)
                 self.accepted.remember(key.agent, key.key, known)
         for row in await self._store.scan(RUNNING):
-            self._take_up(run_of(row.body, self._clock))
+            self._take_up(run_of(row, self._clock))
         self.ended_run_count = await self._store.count(RUNS)
 
     def add(self, entry: Entry) -> None:
@@ -136,7 +136,10 @@ class Register:
     def is_over(self, task_id: TaskId) -> bool:
         """Whether nothing more is done for a task by itself; also for one that is kept no longer."""
         entry = self.entries.get(task_id)
-        return entry is None or entry.facts.state in OVER - {TaskState.IDLE}
+        if entry is None:
+            return True
+        state = entry.facts.state
+        return state.is_over and state is not TaskState.IDLE
 
     async def read(self, task_id: TaskId) -> StoredTask:
         """A task whole. Raises NotFound, StoreError."""
@@ -146,7 +149,7 @@ class Register:
         row = await self._store.get(TASKS + task_id)
         if row is None:
             raise NotFound(f"no task {task_id}", noun="task", id=task_id, fix="see `tasks list`")
-        return task_of(row.body, self._clock)
+        return task_of(row, self._clock)
 
     async def read_run(self, run_id: RunId) -> StoredRun:
         """A run, whether it goes on or is over. Raises NotFound, StoreError."""
@@ -156,11 +159,11 @@ class Register:
         row = await self._store.get(RUNS + run_id)
         if row is None:
             raise NotFound(f"no run {run_id}", noun="run", id=run_id, fix="see `tasks runs`")
-        return run_of(row.body, self._clock)
+        return run_of(row, self._clock)
 
     def set(self, entry: Entry, stored: StoredTask) -> None:
         """A task is stored as it is now."""
-        if stored.view.state in OVER:
+        if stored.view.state.is_over:
             self.hand(entry, is_handed=False)
             entry.card = card_of(stored.view)
             entry.stored = None
@@ -187,7 +190,7 @@ class Register:
 
     def _take_in(self, stored: StoredTask) -> None:
         view = stored.view
-        entry = Entry(None, card_of(view)) if view.state in OVER else Entry(stored)
+        entry = Entry(None, card_of(view)) if view.state.is_over else Entry(stored)
         self.entries[view.id] = entry
         if view.state is TaskState.QUEUED and view.message_id is not None:
             self.hand(entry, is_handed=True)
@@ -211,9 +214,7 @@ class Register:
                 dispatched=run.view.started,
                 version=entry.stored.view.version + 1,
             )
-            entry.stored = msgspec.structs.replace(
-                entry.stored, view=started, run_ids=(*entry.stored.run_ids, run.view.id)
-            )
+            entry.stored = with_run(entry.stored, started, run.view.id)
             self.hand(entry, is_handed=True)
 
 

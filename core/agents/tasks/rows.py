@@ -25,14 +25,16 @@ from core.api.tasks import (
     TaskState,
     TaskView,
 )
-from core.clock import Clock, rebased
-from core.store.base import Put
+from core.clock import Clock, rebased_ahead
+from core.store.base import Put, Row
+from core.store.rows import decoded
 
 TASKS = "task/"
 RUNS = "run/"
 RUNNING = "running/"
 PROFILES = "task-profile/"
 INPUT_KEYS = "task-key/"
+_RUNS_KEPT = 100
 
 
 class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -90,14 +92,13 @@ class StoredRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
-    """The idempotency key of an input. at: UTC seconds."""
+    """The idempotency key of an input."""
 
     agent: AgentName
     key: str
     content: str
     task_id: TaskId
     outcome: Outcome
-    at: float
     run_id: RunId | None = None
 
 
@@ -176,8 +177,13 @@ def find_letter(body: bytes) -> Letter | None:
         return None
 
 
-def view_of(letter: Letter, policy: ExecutionPolicy, accepted: Mark) -> TaskView:
-    """The task of a letter. policy: in force for it, that of its profile where it was given none."""
+def stored_of(letter: Letter, own: ExecutionPolicy, accepted: Mark) -> StoredTask:
+    """The task of a letter. own: policy of its profile, in force for it where it was given none."""
+    view = _view_of(letter, letter.policy or own, accepted)
+    return StoredTask(view=view, actor=letter.actor, content=letter.content, own_policy=letter.policy is not None)
+
+
+def _view_of(letter: Letter, policy: ExecutionPolicy, accepted: Mark) -> TaskView:
     view = TaskView(
         id=letter.id,
         version=1,
@@ -206,9 +212,14 @@ def task_put(stored: StoredTask) -> Put:
     return Put(TASKS + stored.view.id, _encode(stored))
 
 
-def task_of(body: bytes, clock: Clock) -> StoredTask:
-    """A task as of this start of the core."""
-    stored = _tasks.decode(body)
+def with_run(stored: StoredTask, view: TaskView, run_id: RunId) -> StoredTask:
+    """A task once a run of it has begun; of its runs the latest 100 are known."""
+    return msgspec.structs.replace(stored, view=view, run_ids=(*stored.run_ids, run_id)[-_RUNS_KEPT:])
+
+
+def task_of(row: Row, clock: Clock) -> StoredTask:
+    """A task as of this start of the core. Raises StoreError that names a row that cannot be read."""
+    stored = decoded(_tasks, row.key, row.body)
     return msgspec.structs.replace(stored, view=_rebased(stored.view, clock, _TASK_MARKS))
 
 
@@ -219,9 +230,9 @@ def run_put(run: StoredRun, *, is_over: bool) -> list[Put]:
     return [Put(RUNNING + run.view.id, _encode(run))]
 
 
-def run_of(body: bytes, clock: Clock) -> StoredRun:
-    """A run as of this start of the core."""
-    stored = _runs.decode(body)
+def run_of(row: Row, clock: Clock) -> StoredRun:
+    """A run as of this start of the core. Raises StoreError that names a row that cannot be read."""
+    stored = decoded(_runs, row.key, row.body)
     attempts = tuple(_rebased(attempt, clock, ("began", "ended")) for attempt in stored.attempts)
     view = _rebased(stored.view, clock, ("accepted", "started", "ended"))
     return msgspec.structs.replace(stored, view=view, attempts=attempts)
@@ -269,9 +280,9 @@ def key_name(place: str) -> str:
     return INPUT_KEYS + blake2b(place.encode(), digest_size=16).hexdigest()
 
 
-def key_of(body: bytes) -> StoredKey:
-    """The key of an input."""
-    return _keys.decode(body)
+def key_of(row: Row) -> StoredKey:
+    """The key of an input. Raises StoreError that names a row that cannot be read."""
+    return decoded(_keys, row.key, row.body)
 
 
 def bare(view: TaskView) -> TaskView:
@@ -288,11 +299,5 @@ _TASK_MARKS = ("accepted", "dispatched", "changed", "ended", "retry", "archived"
 
 
 def _rebased(view: Any, clock: Clock, fields: tuple[str, ...]) -> Any:
-    marks = {field: _here(found, clock) for field in fields if (found := getattr(view, field)) is not None}
+    marks = {field: rebased_ahead(found, clock) for field in fields if (found := getattr(view, field)) is not None}
     return msgspec.structs.replace(view, **marks)
-
-
-def _here(instant: Mark, clock: Clock) -> Mark:
-    """A mark of an earlier start on the clock of this one; one that is still to come stays so."""
-    ahead_s = instant.at - clock.now()
-    return Mark(instant.at, clock.monotonic() + ahead_s) if ahead_s > 0 else rebased(instant, clock)

@@ -59,9 +59,6 @@ TASK = Machine(
     },
 )
 
-OVER = frozenset({TaskState.IDLE, TaskState.DONE, TaskState.ERROR, TaskState.DROPPED, TaskState.CANCELLED})
-"""States of a task for which nothing is being done."""
-
 
 class RunStep(StrEnum):
     """What can happen to a run. One whose message waits again is over: the next run has an id of its own."""

@@ -12,8 +12,8 @@ from core.agents.tasks.check import check_command, check_reason
 from core.agents.tasks.dispatch import Dispatch
 from core.agents.tasks.inputs import TaskInputs
 from core.agents.tasks.register import Entry, Register
-from core.agents.tasks.rows import Letter, StoredTask, bare, letter_of, view_of
-from core.agents.tasks.task import OVER, TASK, TaskStep
+from core.agents.tasks.rows import Letter, bare, letter_of, stored_of
+from core.agents.tasks.task import TASK, TaskStep
 from core.agents.tasks.terms import Copy, TaskTerms
 from core.api import tasks as words
 from core.api.base import Actor, AgentName, Event, Mark, RunId, SessionId, TaskId
@@ -115,9 +115,7 @@ class Tasks:
             self._conversations.check_delivery(command.routing, has_own=bool(command.session_id))
         if command.idempotency_key:
             return await self._once(command, agent, copy, actor)
-        if command.session_id and command.hook_id is None:
-            return await self._begin(command, agent, copy, actor, "")
-        return await self._accept(self._letter(command, agent, copy, actor, ""), copy)
+        return await self._begin(command, agent, copy, actor, "")
 
     async def _once(self, command: StartTask, agent: AgentName, copy: Copy, actor: Actor) -> TaskReceipt:
         key = command.idempotency_key
@@ -131,9 +129,7 @@ class Tasks:
             known = self._register.accepted.find(agent, key, content)
             if known is not None:
                 return await self._inputs.repeated(known)
-            if command.session_id and command.hook_id is None:
-                return await self._begin(command, agent, copy, actor, content)
-            return await self._accept(self._letter(command, agent, copy, actor, content), copy)
+            return await self._begin(command, agent, copy, actor, content)
         finally:
             self._leave(place)
 
@@ -145,7 +141,7 @@ class Tasks:
             run_id = self._conversations.live_run(SessionId(command.session_id))
         if run_id is None:
             return await self._accept(letter, copy)
-        receipt = await self._inputs.join(letter, run_id, actor)
+        receipt = await self._inputs.join(letter, run_id)
         return receipt or await self._put_in(letter, copy, run_id)
 
     async def _accept(self, letter: Letter, copy: Copy) -> TaskReceipt:
@@ -192,9 +188,8 @@ class Tasks:
 
     def _entry(self, letter: Letter, copy: Copy) -> tuple[Entry, TaskView]:
         accepted = Mark(letter.accepted_at, self._clock.monotonic())
-        view = view_of(letter, letter.policy or copy.policy, accepted)
-        stored = StoredTask(view=view, actor=letter.actor, content=letter.content, own_policy=letter.policy is not None)
-        return Entry(stored), view
+        stored = stored_of(letter, copy.policy, accepted)
+        return Entry(stored), stored.view
 
     @asynccontextmanager
     async def alone(self, agent: AgentName, key: str) -> AsyncGenerator[None]:
@@ -305,7 +300,7 @@ class Tasks:
         entry = self._register.get(task_id)
         async with entry.lock:
             view = await self._view(entry)
-            if is_archived and view.state not in OVER:
+            if is_archived and not view.state.is_over:
                 raise _refused(view, "archived")
             if (view.archived is not None) is is_archived:
                 return TaskReceipt(task=bare(view), is_duplicate=True)

@@ -138,12 +138,7 @@ class TaskTerms:
         """What the book says of a run."""
         terms = None if task_id is None else self.terms(task_id)
         if terms is not None:
-            return RunTerms(
-                policy=terms.policy,
-                runner=kind_of(terms.settings),
-                model=terms.model or model_of(terms.settings),
-                timeout_ms=int(terms.total_s * 1000),
-            )
+            return _booked(terms)
         return self.now(agent).terms if self.staff.settings(agent) is not None else RunTerms()
 
     def _copy(self, settings: AgentSettings, mark: str) -> Copy:
@@ -153,10 +148,14 @@ class TaskTerms:
             fingerprint=mark,
             policy=own.policy,
             refusal=self.staff.policy_refusal(own.policy),
-            terms=RunTerms(
-                policy=own.policy,
-                runner=kind_of(settings),
-                model=model_of(settings),
-                timeout_ms=int(own.total_s * 1000),
-            ),
+            terms=_booked(own),
         )
+
+
+def _booked(terms: Terms) -> RunTerms:
+    return RunTerms(
+        policy=terms.policy,
+        runner=kind_of(terms.settings),
+        model=terms.model or model_of(terms.settings),
+        timeout_ms=int(terms.total_s * 1000),
+    )

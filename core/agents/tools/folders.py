@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.agents.places import CORE_FOLDERS
 from core.api.base import AgentName
 from core.api.errors import InvalidInput, Refused
 from core.api.platforms import GROUP_OWNER, TASKS_PLATFORM
@@ -66,7 +67,7 @@ def _checked(field: str, text: str) -> str:
 def workspace_of(home: Path, agent: AgentName, user: str, own: str) -> Path:
     """The folder of a runner. own: of the profile, relative to the home and shared by all its sessions; "" is none.
 
-    Raises Refused for one that holds what the core itself keeps.
+    Raises Refused for one that by its name holds what the core itself keeps; where links lead, check_apart() sees.
     """
     if not own:
         if not user or user.startswith(_TASKS):
@@ -75,7 +76,7 @@ def workspace_of(home: Path, agent: AgentName, user: str, own: str) -> Path:
             return group_folder(home, agent, user.removeprefix(_GROUP))
         return user_folder(home, agent, user)
     path, root = Path(os.path.normpath(home / own)), Path(os.path.normpath(home))
-    if root.is_relative_to(path) or path.is_relative_to(root / "secrets"):
+    if root.is_relative_to(path) or any(path.is_relative_to(root / kept) for kept in CORE_FOLDERS):
         raise Refused(
             f"workspace {own} of agent {agent} holds what the core keeps for itself",
             rule="workspace",

@@ -98,9 +98,7 @@ class Sandbox:
         """Why a policy cannot be kept on this machine; "" when it can."""
         return refusal(policy, self._found)
 
-    async def run(
-        self, argv: Sequence[str], *, policy: ExecutionPolicy, workspace: Path, limit_s: float, stdin: bytes = b""
-    ) -> ToolResult:
+    async def run(self, argv: Sequence[str], *, policy: ExecutionPolicy, workspace: Path, limit_s: float) -> ToolResult:
         """Run a program to its end; cancelling ends it and all its children.
 
         Standard error comes in line with standard output. Raises Refused (rule runtime) when the policy cannot be kept
@@ -113,7 +111,7 @@ class Sandbox:
         if is_boxed_tool(policy):
             line = boxed(line, policy, self._found.bwrap, workspace=str(folder), environment=environment)
             folder = Path("/")
-        return await _run(line, environment, folder, limit_s=limit_s, stdin=stdin)
+        return await _run(line, environment, folder, limit_s=limit_s)
 
     def wrapped(
         self, argv: Sequence[str], *, policy: ExecutionPolicy, workspace: Path, readable: Sequence[Path] = ()
@@ -174,14 +172,6 @@ class _Child(asyncio.SubprocessProtocol):
         del exc
         self.closed.set()
 
-    def give(self, stdin: bytes) -> None:
-        """Write to its standard input, and close that."""
-        pipe = self.transport.get_pipe_transport(0) if self.transport is not None else None
-        if pipe is not None:
-            writer = cast("asyncio.WriteTransport", pipe)
-            writer.write(stdin)
-            writer.close()
-
     def kill(self) -> None:
         """End it and all its children."""
         if self.transport is not None and not self.over.is_set():
@@ -203,15 +193,12 @@ class _Child(asyncio.SubprocessProtocol):
                 self.transport.close()
 
 
-async def _run(
-    line: Sequence[str], environment: dict[str, str], folder: Path, *, limit_s: float, stdin: bytes = b""
-) -> ToolResult:
+async def _run(line: Sequence[str], environment: dict[str, str], folder: Path, *, limit_s: float) -> ToolResult:
     child = _Child()
     exit_code: int | None = None
     why = ""
     try:
-        transport = await _started(child, line, environment, folder, has_stdin=bool(stdin))
-        child.give(stdin)
+        transport = await _started(child, line, environment, folder)
         async with asyncio.timeout(limit_s):
             await child.over.wait()
         exit_code = transport.get_returncode()
@@ -220,18 +207,17 @@ async def _run(
     finally:
         if child.transport is not None:
             await child.end()
-    output = child.output
-    return ToolResult(exit_code=exit_code, output=output.text(), is_cut=output.is_cut, why=why)
+    return ToolResult(exit_code=exit_code, output=child.output.text(), why=why)
 
 
 async def _started(
-    child: _Child, line: Sequence[str], environment: dict[str, str], folder: Path, *, has_stdin: bool
+    child: _Child, line: Sequence[str], environment: dict[str, str], folder: Path
 ) -> asyncio.SubprocessTransport:
     try:
         transport, _ = await asyncio.get_running_loop().subprocess_exec(
             lambda: child,
             *line,
-            stdin=asyncio.subprocess.PIPE if has_stdin else asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=environment,

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from core.agents.places import check_apart
 from core.agents.ports import ToolHost, ToolResult
 from core.agents.tools import workspaces
 from core.agents.tools.calls import (
@@ -44,12 +45,23 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tools:
-    """The tools of one turn. names: which are offered; limit_s: longest time of a tool process."""
+    """The tools of one turn. home: of the core; names: which are offered; limit_s: longest time of a tool process.
+
+    Where the workspace leads is looked at in each call: it may have become a link to what the core keeps.
+    """
 
     def __init__(
-        self, host: ToolHost, *, workspace: Path, policy: ExecutionPolicy, names: Sequence[str], limit_s: float
+        self,
+        host: ToolHost,
+        *,
+        home: Path,
+        workspace: Path,
+        policy: ExecutionPolicy,
+        names: Sequence[str],
+        limit_s: float,
     ) -> None:
         self._host = host
+        self._home = home
         self._workspace = workspace
         self._policy = policy
         self._limit_s = limit_s
@@ -68,7 +80,7 @@ class Tools:
                 raise Refused(why, rule="runtime")
             return Prepared(action=action)
         self._check_access(action)
-        return await asyncio.to_thread(_looked_at, self._workspace, action)
+        return await asyncio.to_thread(self._looked_at, action)
 
     async def carry_out(self, prepared: Prepared) -> ToolOutcome:
         """Do what was allowed. What goes wrong is an outcome too. Cancelling ends a tool process."""
@@ -82,29 +94,38 @@ class Tools:
         if isinstance(wanted, ExecArguments):
             limit_s = min(wanted.limit_s or self._limit_s, self._limit_s)
             argv = [*SHELL, wanted.command]
-            found = await self._host.run(argv, policy=self._policy, workspace=self._workspace, limit_s=limit_s)
+            folder = await asyncio.to_thread(self._folder)
+            found = await self._host.run(argv, policy=self._policy, workspace=folder, limit_s=limit_s)
             return outcome_of(found)
-        if isinstance(wanted, WriteArguments) and prepared.edit is not None:
-            await asyncio.to_thread(workspaces.carry_out, self._workspace, prepared.edit)
+        return await asyncio.to_thread(self._filed, prepared)
+
+    def _filed(self, prepared: Prepared) -> ToolOutcome:
+        """What comes of a call about a file. Blocks."""
+        if isinstance(prepared.action.arguments, WriteArguments) and prepared.edit is not None:
+            workspaces.carry_out(self._folder(), prepared.edit)
             return ToolOutcome(f"wrote {prepared.action.target}")
-        text = await asyncio.to_thread(workspaces.read, self._workspace, prepared.action.target)
+        text = workspaces.read(self._folder(), prepared.action.target)
         return ToolOutcome(shortened(text, RESULT_LIMIT))
+
+    def _looked_at(self, action: ToolAction) -> Prepared:
+        """A call with the place where its path really leads, links followed: that is what the policy must look at."""
+        folder = self._folder()
+        place = workspaces.locate(folder, action.target)
+        found = msgspec.structs.replace(action, target=place, title=title_of(action.tool, place))
+        if not isinstance(action.arguments, WriteArguments):
+            return Prepared(action=found)
+        edit = workspaces.propose(folder, place, action.arguments.text)
+        return Prepared(action=msgspec.structs.replace(found, diff=edit.diff), edit=edit)
+
+    def _folder(self) -> Path:
+        """The folder that the workspace is now. Blocks. Raises Refused for one that the core keeps for itself."""
+        return check_apart(self._workspace, self._home)
 
     def _check_access(self, action: ToolAction) -> None:
         access = self._policy.workspace_access
         is_change = isinstance(action.arguments, WriteArguments)
         if access is WorkspaceAccess.NONE or (is_change and access is WorkspaceAccess.RO):
             raise Refused(f"workspace_access is {access.value}", rule="workspace_access")
-
-
-def _looked_at(workspace: Path, action: ToolAction) -> Prepared:
-    """A call with the place where its path really leads, links followed: that is what the policy must look at."""
-    place = workspaces.locate(workspace, action.target)
-    found = msgspec.structs.replace(action, target=place, title=title_of(action.tool, place))
-    if not isinstance(action.arguments, WriteArguments):
-        return Prepared(action=found)
-    edit = workspaces.propose(workspace, place, action.arguments.text)
-    return Prepared(action=msgspec.structs.replace(found, diff=edit.diff), edit=edit)
 
 
 def outcome_of(result: ToolResult) -> ToolOutcome:

@@ -64,6 +64,8 @@ def carry_out(workspace: Path, edit: Edit) -> None:
     Raises Refused when the file or its folder is not what it was when the change was shown.
     """
     root = workspace.resolve()
+    if not edit.path.is_relative_to(root):
+        raise Refused(f"{edit.path.name} leads elsewhere than when it was shown", rule="stale_edit")
     name = str(edit.path.relative_to(root))
     path = _inside(workspace, name)
     if path != edit.path or _content(root, path) != edit.before:
