@@ -9,7 +9,7 @@ from core.api.platforms import TASKS_PLATFORM
 from core.api.sessions import ChatKind, DropMessage, MessageView, Mode, SendMessage, SendReceipt, Source, Voice
 from core.api.tasks import Routing
 from core.gateway.lanes import Lanes
-from core.gateway.offer import Offer
+from core.gateway.offer import Offer, check_agent
 from core.gateway.operations import Operations
 from core.gateway.sessions import Sessions
 from core.gateway.source import session_id, source_of
@@ -61,6 +61,11 @@ class SessionConversations:
         Raises what `Sessions.take_in` raises; InvalidInput when the session is no id, or another agent's.
         """
         wanted = SessionId(handover.session_id)
+        # What is read of it is at hand when its message comes.
+        with self._lanes.kept(wanted):
+            return (await self._sessions.take_in(await self._offer(handover, wanted))).receipt
+
+    async def _offer(self, handover: Handover, wanted: SessionId) -> Offer:
         source, agent = source_of(wanted), AgentName(handover.agent)
         try:
             view = self._lanes.view(await self._lanes.existing(wanted))
@@ -68,15 +73,9 @@ class SessionConversations:
             pass
         else:
             source = view.source
-            if view.agent != agent:
-                raise InvalidInput(
-                    f"session {wanted} is {view.agent}'s and not {agent}'s",
-                    field="session_id",
-                    value=wanted,
-                    fix=f"give the task to {view.agent}, or use another session",
-                )
+            check_agent(view, agent)
         deliver = None if handover.deliver is None else destination(handover.deliver)
-        offer = Offer(
+        return Offer(
             source=source,
             agent=agent,
             voice=Voice.USER,
@@ -93,7 +92,6 @@ class SessionConversations:
             deliver=deliver,
             deliver_to=handover.deliver.reply_to if handover.deliver is not None else "",
         )
-        return (await self._sessions.take_in(offer)).receipt
 
     def live_run(self, session_id: SessionId) -> RunId | None:
         """The run that holds the session."""

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from core.api.base import EntryId
 from core.api.sessions import SessionView
 from core.api.transcripts import EntryKind, EntryView
+from core.tokens import tokens_of
 
-_BYTES_A_TOKEN = 4
 _PAGE = 500
 _LOOK_LIMIT = 20_000
 
@@ -18,7 +18,7 @@ Page = Callable[[EntryId | None, int], Awaitable[Sequence[EntryView]]]
 class History:
     """Entries of one epoch. limit: entries after the summary that are kept, the newest ones.
 
-    tokens: estimate of all of it, a token for every four bytes of each entry.
+    tokens: estimate of all of it, entry by entry.
     """
 
     def __init__(self, limit: int, entries: Iterable[EntryView] = (), summary: EntryView | None = None) -> None:
@@ -67,18 +67,6 @@ def find_new_summary(entries: Sequence[EntryView]) -> EntryView | None:
         if entry.kind is EntryKind.SUMMARY:
             found = entry
     return found
-
-
-def tokens_of(entry: EntryView) -> int:
-    """An estimate of what an entry costs the agent."""
-    size = _size(entry.text)
-    if entry.tool is not None:
-        size += _size(entry.tool.input) + _size(entry.tool.output)
-    return (size + _BYTES_A_TOKEN - 1) // _BYTES_A_TOKEN
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
 async def read_history(page: Page, view: SessionView, summary: EntryView | None, limit: int) -> History:

@@ -1,13 +1,16 @@
-"""Orders that need a session to themselves: nothing begins meanwhile, though messages are still taken in."""
+"""Orders that need a session to themselves: nothing begins meanwhile, though messages are still taken in.
+
+And what an order may act on: a session that is free, a message that waits.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from core.api.base import SessionId
-from core.api.errors import Refused, StoreError
-from core.gateway.lane import Lane
+from core.api.base import MessageId, SessionId
+from core.api.errors import NotFound, Refused, StoreError
+from core.gateway.lane import Lane, Waiting
 from core.gateway.ports import Agents
 from core.gateway.session import held
 from core.gateway.turns import Turns
@@ -44,6 +47,16 @@ def check_free(lane: Lane, what: str) -> None:
             holder=lane.guard.run_id,
             fix="wait for its end, or interrupt it",
         )
+
+
+def queued(lane: Lane, message_id: MessageId) -> Waiting:
+    """A message that waits. Raises Refused for one that is being answered, NotFound for any other."""
+    if message_id in lane.guard.running:
+        raise Refused("that message is being answered", rule="queued messages only", fix="interrupt the run instead")
+    found = lane.waiting.get(message_id)
+    if found is None or message_id not in lane.guard.queue:
+        raise NotFound("no such message waits in this session", noun="message", id=message_id)
+    return found
 
 
 async def forgotten(agents: Agents, session_id: SessionId) -> None:

@@ -74,6 +74,28 @@ class Live(msgspec.Struct):
         return msgspec.structs.replace(self.run, last_model_byte=self.model_byte, last_tool_event=self.tool_event)
 
 
+class LaneLock:
+    """Lets one in at a time, in the order of asking. wanted: how many are in, wait, or will come yet."""
+
+    __slots__ = ("_lock", "wanted")
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self.wanted = 0
+
+    async def __aenter__(self) -> None:
+        self.wanted += 1
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            self.wanted -= 1
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+        self.wanted -= 1
+
+
 class Lane:
     """One session. Whoever changes it holds `lock`; reading needs no lock.
 
@@ -82,12 +104,10 @@ class Lane:
     is_timed: somebody looks again once it has collected.
     """
 
-    def __init__(
-        self, session_id: SessionId, runner_of: Callable[[SessionId], RunnerView | None] = lambda _: None
-    ) -> None:
+    def __init__(self, session_id: SessionId, runner_of: Callable[[SessionId], RunnerView | None]) -> None:
         self.session_id = session_id
         self._runner_of = runner_of
-        self.lock = asyncio.Lock()
+        self.lock = LaneLock()
         self.view: SessionView | None = None
         self.revision = 0
         self.is_loaded = False
@@ -105,9 +125,9 @@ class Lane:
 
     @property
     def is_busy(self) -> bool:
-        """Whether anything runs, waits or is on its way, or an order wants the lane to itself."""
-        is_held = self.lock.locked() or self.hold_count > 0
-        return self.guard.run_id is not None or bool(self.guard.queue) or bool(self.unsent) or is_held
+        """Whether anything runs, waits or is on its way, or somebody wants the lane."""
+        is_wanted = self.lock.wanted > 0 or self.hold_count > 0
+        return self.guard.run_id is not None or bool(self.guard.queue) or bool(self.unsent) or is_wanted
 
     def may_write(self, live: Live) -> bool:
         """Whether a run still holds the lease that it began with."""

@@ -1,8 +1,8 @@
 """All sessions: loaded when they are needed, kept while they are busy, changed in one commit with their events."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 import msgspec
@@ -16,7 +16,7 @@ from core.api.transcripts import EntryView
 from core.clock import Clock
 from core.gateway import rows
 from core.gateway.epochs import summed_up
-from core.gateway.history import History, find_new_summary, find_summary, read_history, tokens_of
+from core.gateway.history import History, find_new_summary, find_summary, read_history
 from core.gateway.lane import Lane, Live, Waiting, has_failed, rebased_view
 from core.gateway.ports import Mailroom, MailTransaction
 from core.gateway.session import Guard
@@ -24,12 +24,9 @@ from core.gateway.unanswered import MAILBOX
 from core.journal import Journal
 from core.pages import Pages
 from core.store.base import MUST_NOT_EXIST, Put, Store
+from core.tokens import tokens_of
 
 _KEPT = 10_000
-
-
-def _no_runner(_session_id: SessionId) -> RunnerView | None:
-    """Nobody knows of runners."""
 
 
 class Lanes:
@@ -49,7 +46,7 @@ class Lanes:
         boot: int,
         history_limit: int,
         unsent: Callable[[SessionId], int],
-        runner_of: Callable[[SessionId], RunnerView | None] = _no_runner,
+        runner_of: Callable[[SessionId], RunnerView | None],
     ) -> None:
         self._store = store
         self._journal = journal
@@ -99,19 +96,44 @@ class Lanes:
         return self._lanes.get(session_id)
 
     def lane(self, session_id: SessionId) -> Lane:
-        """The lane of a session, which may not exist yet. Call load() under its lock before use."""
+        """The lane of a session as it is in memory. Who changes it, or needs what is stored, has it entered()."""
         lane = self._lanes.get(session_id)
         if lane is None:
-            lane = self._lanes[session_id] = Lane(session_id, self._runner_of)
             self._evict()
+            lane = self._lanes[session_id] = Lane(session_id, self._runner_of)
         else:
             self._lanes.move_to_end(session_id)
         return lane
 
-    async def load(self, lane: Lane) -> None:
-        """Read the session from the store once. The caller holds the lock."""
-        if lane.is_loaded:
-            return
+    @contextmanager
+    def kept(self, session_id: SessionId) -> Generator[Lane]:
+        """The lane of a session, which stays in memory meanwhile even if the session is not there."""
+        lane = self.lane(session_id)
+        lane.lock.wanted += 1
+        try:
+            yield lane
+        finally:
+            lane.lock.wanted -= 1
+            self._forget_unwritten(lane)
+
+    @asynccontextmanager
+    async def entered(self, session_id: SessionId) -> AsyncGenerator[Lane]:
+        """The lane of a session as it is stored, which may be not at all, with its lock held. Raises StoreError."""
+        lane = self.lane(session_id)
+        try:
+            async with lane.lock:
+                if not lane.is_loaded:
+                    await self._load(lane)
+                yield lane
+        finally:
+            self._forget_unwritten(lane)
+
+    def _forget_unwritten(self, lane: Lane) -> None:
+        # Only the last one lets it go: whoever wants it still would be at another copy than those who come next.
+        if lane.view is None and not lane.lock.wanted and self._lanes.get(lane.session_id) is lane:
+            del self._lanes[lane.session_id]
+
+    async def _load(self, lane: Lane) -> None:
         row = await self._store.get(rows.session_key(lane.session_id))
         if row is not None:
             lane.view = rebased_view(rows.session_of(row.body), self._boot, self._clock)
@@ -122,16 +144,13 @@ class Lanes:
 
     async def existing(self, session_id: SessionId) -> Lane:
         """The lane of a session that exists. Raises NotFound."""
-        lane = self.lane(session_id)
-        async with lane.lock:
-            await self.load(lane)
-        self.view(lane)
+        async with self.entered(session_id) as lane:
+            self.view(lane)
         return lane
 
     def view(self, lane: Lane) -> SessionView:
         """The session as it is. Raises NotFound when it was never written."""
         if lane.view is None:
-            self.discard(lane)
             raise NotFound(
                 f"no session {lane.session_id}", noun="session", id=lane.session_id, fix="see `sessions list`"
             )
@@ -248,13 +267,9 @@ class Lanes:
         lane.view = lane.next_view(lane.view, lane.guard, lane.waiting)
         self._journal.publish(str(lane.session_id), SessionActive(session=lane.view))
 
-    def discard(self, lane: Lane) -> None:
-        """Forget a lane whose session was never written."""
-        if lane.view is None and self._lanes.get(lane.session_id) is lane:
-            del self._lanes[lane.session_id]
-
     def _evict(self) -> None:
-        while len(self._lanes) > _KEPT:
+        """Make room for one more, if any may go."""
+        while len(self._lanes) >= _KEPT:
             for session_id, lane in self._lanes.items():
                 if not lane.is_busy:
                     del self._lanes[session_id]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from core.api.base import Actor, AgentName, EntryId, Mark, MessageId, SessionId, TaskId
+from core.api.errors import InvalidInput
 from core.api.sessions import (
     MessageState,
     MessageView,
@@ -79,6 +80,17 @@ def dedupe_keys(inbound: Inbound) -> tuple[str, ...]:
 def fingerprint(*parts: str) -> str:
     """What an idempotency key stands for: the same parts, the same fingerprint."""
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:_FINGERPRINT_LETTERS]
+
+
+def check_agent(view: SessionView, agent: AgentName) -> None:
+    """Whether what is for one agent may go into a session. Raises InvalidInput when that is another's."""
+    if view.agent != agent:
+        raise InvalidInput(
+            f"session {view.id} is {view.agent}'s and not {agent}'s",
+            field="session_id",
+            value=view.id,
+            fix=f"give the task to {view.agent}, or use another session",
+        )
 
 
 def new_session(offer: Offer, session_id: SessionId, *, boot: int, created: Mark, queue_limit: int) -> SessionView:

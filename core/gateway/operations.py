@@ -3,7 +3,7 @@
 import asyncio
 
 from core.api.base import Actor, MessageId, RunId, SessionId
-from core.api.errors import ConflictError, NotFound, Refused
+from core.api.errors import ConflictError, Refused
 from core.api.runs import Stop as StopReason
 from core.api.runs import TurnEnded
 from core.api.sessions import (
@@ -17,9 +17,8 @@ from core.api.sessions import (
     SessionInterrupted,
     SessionReset,
 )
-from core.gateway.books import NullBook
 from core.gateway.epochs import begun_anew
-from core.gateway.holds import forgotten, held_lane
+from core.gateway.holds import forgotten, held_lane, queued
 from core.gateway.lane import Lane, Waiting
 from core.gateway.lanes import Lanes
 from core.gateway.ports import Agents, RunBook
@@ -34,14 +33,12 @@ RELEASE_LIMIT_S = 15.0
 class Operations:
     """Never waits in the queue of the session it acts on."""
 
-    def __init__(
-        self, *, lanes: Lanes, turns: Turns, steering: Steering, agents: Agents, books: RunBook | None = None
-    ) -> None:
+    def __init__(self, *, lanes: Lanes, turns: Turns, steering: Steering, agents: Agents, books: RunBook) -> None:
         self._lanes = lanes
         self._turns = turns
         self._steering = steering
         self._agents = agents
-        self._books = books or NullBook()
+        self._books = books
 
     async def interrupt_session(self, command: InterruptSession, actor: Actor) -> InterruptReceipt:
         """Stop the run and wait until the lane is free, or say what still holds it."""
@@ -99,20 +96,13 @@ class Operations:
         """Let a waiting message go."""
         lane = await self._lanes.existing(command.session_id)
         async with lane.lock:
-            if command.message_id in lane.guard.running:
-                raise Refused(
-                    "that message is being answered", rule="queued messages only", fix="interrupt the run instead"
-                )
-            guard = dropped(lane.guard, command.message_id)
-            waiting = lane.waiting.get(command.message_id)
-            if waiting is None:
-                raise NotFound("no such message", noun="message", id=command.message_id)
+            waiting = queued(lane, command.message_id)
             with self._lanes.mail() as mail:
                 mail.settle(MAILBOX, waiting.mail_id)
                 await self._lanes.commit(
                     lane,
                     base=self._lanes.view(lane),
-                    guard=guard,
+                    guard=dropped(lane.guard, command.message_id),
                     waiting=_rest(lane, {command.message_id}),
                     events=lambda view: [MessageDropped(session=view, message=waiting.message, reason=command.reason)],
                     actor=actor,

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from core.api.base import Actor, Mark, MessageId
-from core.api.errors import NotFound, Refused
 from core.api.session_orders import MoveMessage, QueueChanged, QueueReceipt, SetMessageMode
 from core.api.sessions import MessageView, Mode, SessionView
+from core.gateway.holds import queued
 from core.gateway.lane import Lane, Waiting, together
 from core.gateway.lanes import Lanes
 from core.gateway.ports import Agents
@@ -34,7 +34,7 @@ class QueueEditor:
         """Put a waiting message at another place. Raises NotFound, InvalidInput, Refused for one that is answered."""
         lane = await self._lanes.existing(command.session_id)
         async with lane.lock:
-            self._waiting(lane, command.message_id)
+            queued(lane, command.message_id)
             guard = moved(lane.guard, command.message_id, command.position)
             first = changed_from(lane.guard.queue, guard.queue)
             if first < len(guard.queue):
@@ -45,7 +45,7 @@ class QueueEditor:
         """Have a waiting message taken in another way, as if it had come with that mode now, at its place."""
         lane = await self._lanes.existing(command.session_id)
         async with lane.lock:
-            item = self._waiting(lane, command.message_id)
+            item = queued(lane, command.message_id)
             can_steer = self._agents.can_steer(self._lanes.view(lane).agent)
             effective, reason = effective_mode(lane.guard, command.mode, can_steer=can_steer)
             message = msgspec.structs.replace(
@@ -61,16 +61,6 @@ class QueueEditor:
             if message.id in lane.guard.queue:
                 self._steering.settle(lane, message.id, effective)
             return _receipt(lane)
-
-    def _waiting(self, lane: Lane, message_id: MessageId) -> Waiting:
-        if message_id in lane.guard.running:
-            raise Refused(
-                "that message is being answered", rule="queued messages only", fix="interrupt the run instead"
-            )
-        found = lane.waiting.get(message_id)
-        if found is None or message_id not in lane.guard.queue:
-            raise NotFound("no such message waits in this session", noun="message", id=message_id)
-        return found
 
     async def _post_again(
         self, lane: Lane, guard: Guard, waiting: dict[MessageId, Waiting], first: int, actor: Actor

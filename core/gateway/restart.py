@@ -13,12 +13,11 @@ from core.api.sessions import MessageState, RunEnded, SessionView
 from core.api.transcripts import EntryKind, EntryView
 from core.clock import Clock, mark
 from core.gateway import rows
-from core.gateway.books import NullBook
 from core.gateway.lane import Lane, Waiting
 from core.gateway.lanes import Lanes
 from core.gateway.ports import Agents, Letter, Mailroom, RunBook, RunClosed
 from core.gateway.revivals import Revivals
-from core.gateway.session import Guard, ended, held, may_begin, put_first
+from core.gateway.session import Guard, ended, may_begin, put_first
 from core.gateway.turns import Turns
 from core.gateway.unanswered import MAILBOX, STOPPED, policy, session_of, waiting_in
 from core.ids import IdSource
@@ -61,7 +60,7 @@ class Restart:
         clock: Clock,
         ids: IdSource,
         max_attempts: int,
-        books: RunBook | None = None,
+        books: RunBook,
     ) -> None:
         self._lanes = lanes
         self._turns = turns
@@ -72,7 +71,7 @@ class Restart:
         self._clock = clock
         self._ids = ids
         self._max_attempts = max_attempts
-        self._books = books or NullBook()
+        self._books = books
 
     async def open(self) -> None:
         """Make the mailbox of the sessions when it is not there, and give it its rules. Raises StoreError."""
@@ -94,8 +93,8 @@ class Restart:
         return recovered
 
     async def resume(self) -> None:
-        """Begin what waits, unless the mailbox is paused."""
-        if not self._lanes.is_giving:
+        """Begin what waits, unless the mailbox is paused or the core stops."""
+        if self._lanes.is_draining or not self._lanes.is_giving:
             return
         for lane in self._lanes.in_memory():
             if may_begin(lane.guard):
@@ -116,8 +115,6 @@ class Restart:
         """
         self._lanes.is_draining = True
         lanes = self._lanes.in_memory()
-        for lane in lanes:
-            lane.guard = held(lane.guard, is_held=True)
         deadline = self._clock.monotonic() + limit_s
         while any(lane.guard.run_id for lane in lanes) and self._clock.monotonic() < deadline:
             await self._clock.sleep(_LOOK_S)
@@ -143,11 +140,8 @@ class Restart:
 
     async def _requeue(self, session_id: SessionId, letters: list[Letter], recovered: Recovered) -> None:
         waiting = [letter for letter in letters if letter.state is not MailState.DEAD]
-        lane = self._lanes.lane(session_id)
-        async with lane.lock:
-            await self._lanes.load(lane)
+        async with self._lanes.entered(session_id) as lane:
             if lane.view is None:
-                self._lanes.discard(lane)
                 await self._revivals.refuse(waiting, f"there is no session {session_id}")
             elif (waiting or lane.view.lane_holder is not None) and self._is_free(lane.view):
                 left = await self._left(lane.view, letters)

@@ -69,12 +69,9 @@ class Revivals:
 
     async def _queue(self, letter: Letter) -> None:
         waiting = waiting_in(letter, self._clock)
-        lane = self._lanes.lane(session_of(letter))
-        async with lane.lock:
-            await self._lanes.load(lane)
+        async with self._lanes.entered(session_of(letter)) as lane:
             view = lane.view
             if view is None or waiting is None:
-                self._lanes.discard(lane)
                 await self.refuse([letter], "no session can answer this")
                 return
             message = waiting.message

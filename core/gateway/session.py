@@ -27,7 +27,8 @@ TURN_LIMIT = 32
 """Messages that share one turn at most."""
 
 _ALONE = frozenset({Mode.QUEUE, Mode.INTERRUPT})
-_OFFERED = frozenset({Mode.STEER, Mode.STEER_BACKLOG})
+OFFERED = frozenset({Mode.STEER, Mode.STEER_BACKLOG})
+"""Modes in which a message is offered to the run that goes on."""
 
 
 class GuardState(StrEnum):
@@ -119,13 +120,13 @@ def arrival(guard: Guard, message_id: MessageId, mode: Mode, *, can_steer: bool,
 
 def effective_mode(guard: Guard, mode: Mode, *, can_steer: bool) -> tuple[Mode, str]:
     """The mode that a message can have now, and why it is not the one that was asked for."""
-    if guard.state is GuardState.IDLE and mode in _OFFERED:
+    if guard.state is GuardState.IDLE and mode in OFFERED:
         return Mode.FOLLOWUP, "nothing was running"
     if guard.state is GuardState.IDLE and mode is Mode.INTERRUPT:
         return Mode.QUEUE, "nothing was running"
-    if mode in _OFFERED and not can_steer:
+    if mode in OFFERED and not can_steer:
         return Mode.FOLLOWUP, "this agent takes nothing in while it works"
-    if mode in _OFFERED and guard.state is GuardState.INTERRUPTING:
+    if mode in OFFERED and guard.state is GuardState.INTERRUPTING:
         return Mode.FOLLOWUP, "the run is being stopped"
     return mode, ""
 

@@ -32,6 +32,7 @@ from core.gateway.lanes import Lanes
 from core.gateway.offer import (
     Offer,
     Taken,
+    check_agent,
     dedupe_keys,
     fingerprint,
     imported_entries,
@@ -41,9 +42,9 @@ from core.gateway.offer import (
 )
 from core.gateway.platform import Accepted, Inbound, Limits
 from core.gateway.ports import Agents
-from core.gateway.session import arrival
+from core.gateway.session import OFFERED, arrival
 from core.gateway.source import isolated, session_id, source_of
-from core.gateway.steering import OFFERED, Steering
+from core.gateway.steering import Steering
 from core.gateway.turns import Turns
 from core.gateway.unanswered import MAILBOX
 from core.ids import IdSource
@@ -61,10 +62,6 @@ class _Placed(msgspec.Struct, frozen=True):
 
     taken: Taken
     offer: "asyncio.Task[bool] | None" = None
-
-
-def _no_mode(_platform: PlatformName) -> Mode | None:
-    """No platform has a mode of its own."""
 
 
 class Sessions:
@@ -85,7 +82,7 @@ class Sessions:
         settings: SessionSettings,
         limits: Callable[[PlatformName], Limits | None],
         agent_of: Callable[[PlatformName], str | None],
-        mode_of: Callable[[PlatformName], Mode | None] = _no_mode,
+        mode_of: Callable[[PlatformName], Mode | None],
     ) -> None:
         self._lanes = lanes
         self._turns = turns
@@ -222,9 +219,7 @@ class Sessions:
             raise InvalidInput("the message is not valid Unicode", field="text", fix="send valid text") from error
 
     async def _take(self, sid: SessionId, offer: Offer, *, follow: bool) -> Taken:
-        lane = self._lanes.lane(sid)
-        async with lane.lock:
-            await self._lanes.load(lane)
+        async with self._lanes.entered(sid) as lane:
             if offer.must_exist:
                 self._lanes.view(lane)
             try:
@@ -234,9 +229,6 @@ class Sessions:
                 if isinstance(key, str) and key in offer.dedupe_keys:
                     return Taken(await self._duplicate(lane, offer, key))
                 raise
-            finally:
-                if lane.view is None:
-                    self._lanes.discard(lane)
         return placed.taken if placed.offer is None else await self._offered(lane, placed.taken, placed.offer)
 
     async def _offered(self, lane: Lane, taken: Taken, offer: "asyncio.Task[bool]") -> Taken:
@@ -288,6 +280,9 @@ class Sessions:
         if view is None:
             limit = self._settings.queue_limit
             view = new_session(offer, lane.session_id, boot=self._lanes.boot, created=now, queue_limit=limit)
+        if offer.task_id is not None:
+            # Two that make it at once both found none before.
+            check_agent(view, offer.agent)
         if refusal := self._agents.refusal(view.agent):
             raise Refused(refusal, rule="agent", agent=view.agent, fix="see `agents list`")
         is_restarted = view.is_archived

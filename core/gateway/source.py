@@ -96,6 +96,13 @@ def _plain(session: str, part: str) -> str:
         raise _not_an_id(session) from error
     if quote(plain, safe=_SAFE) != part:
         raise _not_an_id(session)
+    if len(plain) > PART_LIMIT:
+        raise InvalidInput(
+            f"a part of a session id must have 1 to {PART_LIMIT} characters, not {len(plain)}",
+            field="session_id",
+            value=session[:80],
+            fix="use a shorter one",
+        )
     return plain
 
 

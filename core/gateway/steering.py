@@ -9,13 +9,10 @@ from core.clock import Clock, mark
 from core.gateway.lane import Lane, Live, Waiting
 from core.gateway.lanes import Lanes
 from core.gateway.ports import Agents
-from core.gateway.session import GuardState, steered
+from core.gateway.session import OFFERED, GuardState, steered
 from core.gateway.unanswered import MAILBOX
 from core.ids import IdSource
 from core.supervisor import Supervisor
-
-OFFERED = frozenset({Mode.STEER, Mode.STEER_BACKLOG})
-"""Modes in which a message is offered to the run that goes on."""
 
 
 class Steering:

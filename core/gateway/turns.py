@@ -13,7 +13,6 @@ from core.api.sessions import RunEnded, RunStarted, SessionView
 from core.api.transcripts import EntryView
 from core.clock import Clock, mark
 from core.gateway.beginning import Beginning, user_of
-from core.gateway.books import NullBook
 from core.gateway.deliveries import Deliveries
 from core.gateway.lane import Lane, Live, Waiting, places
 from core.gateway.lanes import Lanes
@@ -55,7 +54,7 @@ class Turns:
         ids: IdSource,
         supervisor: Supervisor,
         on_fault: Callable[[str, Exception], None],
-        books: RunBook | None = None,
+        books: RunBook,
     ) -> None:
         self._lanes = lanes
         self._agents = agents
@@ -63,8 +62,8 @@ class Turns:
         self._deliveries = deliveries
         self._limits = limits
         self._clock = clock
-        self._books = books or NullBook()
-        self._beginning = Beginning(agents=agents, books=self._books, clock=clock, ids=ids, boot=lanes.boot)
+        self._books = books
+        self._beginning = Beginning(agents=agents, books=books, clock=clock, ids=ids, boot=lanes.boot)
         self._supervisor = supervisor
         self._on_fault = on_fault
         self._store_problem = ""

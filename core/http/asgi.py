@@ -28,6 +28,17 @@ def header(scope: Scope, name: str) -> str | None:
     return ", ".join(values) if values else None
 
 
+def media_type(scope: Scope) -> str:
+    """The type of the body, in small letters and without parameters; JSON when the caller names none."""
+    return (header(scope, "content-type") or JSON).partition(";")[0].strip().lower()
+
+
+async def hung_up(receive: Receive) -> None:
+    """Wait until the caller is gone. What it still sends is let go."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 async def read_body(receive: Receive) -> bytes:
     """The whole body. Raises ClientGone when the caller hangs up first."""
     parts: list[bytes] = []

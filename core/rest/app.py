@@ -9,7 +9,7 @@ import msgspec
 from core.api.errors import HermesError
 from core.api.port import Hermes
 from core.clock import Clock
-from core.http.asgi import JSON, Receive, Scope, Send, header, read_body, respond_json
+from core.http.asgi import JSON, Receive, Scope, Send, media_type, read_body, respond_json
 from core.http.auth import demand_key
 from core.http.refusal import HttpRefusal
 from core.rest import agents, approvals, task_runs, tasks, v1_runs
@@ -107,8 +107,7 @@ class _Line:
         if not self.route.takes_body:
             return Nothing()
         body = await read_body(receive)
-        content_type = (header(scope, "content-type") or JSON).partition(";")[0].strip().lower()
-        if body and content_type != JSON:
+        if body and media_type(scope) != JSON:
             raise Fault(415, "unsupported_media_type", f"send the body as {JSON}", fix=f"Content-Type: {JSON}")
         return body_of(body, self._decoder)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from core.http.asgi import ClientGone, Receive
+from core.http.asgi import ClientGone, Receive, hung_up
 
 T = TypeVar("T")
 
@@ -13,7 +13,7 @@ async def while_there(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """The result of the work. Raises ClientGone when the caller hangs up first, and what the work raises."""
     done: _Done[T] | None = None
     async with asyncio.TaskGroup() as group:
-        hangup = group.create_task(_hung_up(receive))
+        hangup = group.create_task(hung_up(receive))
         job = group.create_task(_kept(work))
         try:
             await asyncio.wait({hangup, job}, return_when=asyncio.FIRST_COMPLETED)
@@ -41,8 +41,3 @@ async def _kept(work: Coroutine[Any, Any, T]) -> _Done[T]:
         return _Done(await work, None)
     except Exception as error:  # noqa: BLE001 - raised again where the result is taken
         return _Done(None, error)
-
-
-async def _hung_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

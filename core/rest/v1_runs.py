@@ -16,7 +16,7 @@ from core.http.asgi import header, respond
 from core.rest.decoding import Anything, Nothing
 from core.rest.fault import Fault
 from core.rest.route import CALLER, Asked, Reply, Route
-from core.rest.v1_status import DENY, SCOPES, choices
+from core.rest.v1_status import DENY, SCOPES, choices, status_of
 from core.rest.v1_stream import EVENTS_TYPE, Follower, read_approvals, read_status
 from core.rest.v1_words import (
     OVER,
@@ -136,7 +136,7 @@ async def _decide(asked: Asked[Choice, Nothing]) -> Reply:
     detail = await _detail(asked)
     if detail.task.ended is not None:
         raise Fault(409, "approval_not_active", f"run {run_id} is over", field="run_id", value=run_id)
-    pending = await read_approvals(asked.hermes, detail, open_only=True)
+    pending = await read_approvals(asked.hermes, detail)
     if body.approval_id:
         pending = [view for view in pending if view.id == body.approval_id]
     if not pending:
@@ -197,7 +197,7 @@ async def _answer(asked: Asked[Choice, Nothing], view: ApprovalView, choice: str
 
 async def _stop(asked: Asked[Anything, Nothing]) -> Reply:
     detail = await _detail(asked)
-    if (await read_status(asked.hermes, detail)).status not in OVER:
+    if status_of(detail.task, detail.runs[0] if detail.runs else None, is_asking=False) not in OVER:
         # Refused: it has ended at this moment.
         with contextlib.suppress(Refused):
             await asked.hermes.execute(CancelTask(task_id=detail.task.id, reason="stopped over HTTP"), actor=CALLER)

@@ -11,7 +11,7 @@ from core.api.base import SessionId, TaskId
 from core.api.errors import HermesError, NotFound
 from core.api.port import Hermes
 from core.api.streams import ReadStream, StreamBatch, StreamItem, StreamKind
-from core.api.tasks import GetTask, TaskDetail
+from core.api.tasks import ANSWER_LIMIT, GetTask, TaskDetail
 from core.api.transcripts import EntryKind, ReadTranscript
 from core.clock import Clock
 from core.http.asgi import Receive, Send, chunk, start
@@ -23,8 +23,6 @@ from core.rest.v1_words import OVER, RunEvent, RunStatus, run_id_of
 
 EVENTS_TYPE = "text/event-stream; charset=utf-8"
 APPROVALS = 1_000
-ANSWER_LENGTH = 10_000
-"""Characters of an answer that a task keeps; a longer one is looked up in the transcript."""
 
 _ITEMS = 200
 _LOOK_S = 2.0
@@ -138,9 +136,9 @@ class Follower:
         return await self._hermes.query(GetTask(task_id=self._task_id))
 
 
-async def read_approvals(hermes: Hermes, detail: TaskDetail, *, open_only: bool) -> list[ApprovalView]:
-    """Approvals of a task, the oldest first."""
-    found = await hermes.query(ListApprovals(open_only=open_only, limit=APPROVALS))
+async def read_approvals(hermes: Hermes, detail: TaskDetail) -> list[ApprovalView]:
+    """Decisions that a task waits for, the oldest first."""
+    found = await hermes.query(ListApprovals(open_only=True, limit=APPROVALS))
     return of_task(found.approvals, detail)
 
 
@@ -148,9 +146,10 @@ async def read_status(hermes: Hermes, detail: TaskDetail) -> RunStatus:
     """How a run stands, with its whole answer."""
     approvals: list[ApprovalView] = []
     if detail.task.ended is None:
-        approvals = await read_approvals(hermes, detail, open_only=True)
+        approvals = await read_approvals(hermes, detail)
     output = ""
-    if len(detail.task.answer) >= ANSWER_LENGTH and detail.runs:
+    if len(detail.task.answer) >= ANSWER_LIMIT and detail.runs:
+        # The task keeps no more of it; the transcript does.
         output = await _whole_answer(hermes, detail)
     return run_status(detail, approvals, output=output)
 

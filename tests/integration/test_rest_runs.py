@@ -253,6 +253,7 @@ async def test_what_is_sent_may_be_more_than_is_known(tmp_path: Path) -> None:
         for body, status, field in (
             ({"input": "  "}, 400, "input"),
             ({"session_id": "x"}, 400, "input"),
+            ({"input": "a", "session_id": "x" * 513}, 400, "session_id"),
             ({"input": "a", "model": "nobody"}, 404, "model"),
             ({"input": "a", "timeout_ms": -1}, 400, "timeout_ms"),
             ({"input": [{"role": "assistant", "content": "a"}]}, 400, "input"),

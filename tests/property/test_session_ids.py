@@ -81,6 +81,18 @@ def test_a_chat_id_that_cannot_be_one_is_refused_by_name(chat: str) -> None:
     assert caught.value.facts["field"] == "chat"
 
 
+@pytest.mark.parametrize("text", ["api:dm:{}", "{}:dm:1", "telegram:group:1:t={}", "telegram:group:1:u={}"])
+def test_an_id_with_a_part_that_is_too_long_is_refused(text: str) -> None:
+    """Whoever names it hears so at once, with what to do; one letter less is fine."""
+    assert session_id(source_of(SessionId(text.format("x" * 512)))) == text.format("x" * 512)
+    for part in ("x" * 513, "%C3%A9" * 513):
+        with pytest.raises(InvalidInput, match="512 characters, not 513") as caught:
+            source_of(SessionId(text.format(part)))
+        facts = caught.value.facts
+        assert (facts["field"], facts["value"]) == ("session_id", text.format(part)[:80])
+        assert facts["fix"]
+
+
 @pytest.mark.parametrize(
     ("kind", "thread", "in_groups", "in_threads", "is_apart"),
     [

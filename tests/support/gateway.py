@@ -3,22 +3,22 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from core.api.base import Actor, Command, Event, R, SessionId
 from core.api.errors import StoreError
 from core.api.runs import RunnerView
-from core.api.sessions import ChatKind, Mode, Source
+from core.api.sessions import ChatKind, MessageView, Mode, Source
 from core.clock import Clock, SystemClock
-from core.gateway.books import NullBook
 from core.gateway.platform import Inbound
-from core.gateway.ports import RunBook
+from core.gateway.ports import RunBegun, RunBook, RunClosed
 from core.gateway_side import GatewaySide
 from core.ids import IdSource
 from core.journal import Journal
 from core.mailroom import Mailroom
+from core.pages import Pages
 from core.settings import LoopbackSettings, SessionSettings, Settings
 from core.store.base import Store
 from core.store.memory import MemoryStore
@@ -30,6 +30,25 @@ from tests.support.outbox import LOCAL, OPERATOR
 SESSION = SessionId("local:dm:8841")
 _SHORT_JOBS = frozenset({"delivery", "interrupt", "message", "redriven", "steer"})
 """What the gateway spawns for one message; consumers go on for ever."""
+
+
+class NullBook:
+    """A RunBook that writes nothing."""
+
+    def begun(self, run: RunBegun) -> Pages:
+        """Nothing."""
+        _ = run
+        return Pages()
+
+    def closed(self, run: RunClosed) -> Pages:
+        """Nothing."""
+        _ = run
+        return Pages()
+
+    def let_go(self, messages: Sequence[MessageView], reason: str) -> Pages:
+        """Nothing."""
+        _ = messages, reason
+        return Pages()
 
 
 class Gateway(GatewaySide):

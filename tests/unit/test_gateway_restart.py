@@ -150,6 +150,22 @@ async def test_a_drain_lets_a_run_end_in_time() -> None:
         assert built.inspection.counts()[1] == 1
 
 
+async def test_while_the_core_stops_nobody_waits_for_a_session_to_begin_what_waits() -> None:
+    """The look for lanes that could go on leaves them all alone, and a run that ends takes nothing up."""
+    async with gateway() as built:
+        await built.sessions.receive(inbound("one"))
+        await built.agents.begun(1)
+        await built.sessions.receive(inbound("two"))
+        assert await built.restart.drain(0) == 1
+        await built.settled()
+        lane = await built.lanes.existing(SESSION)
+        assert (lane.guard.run_id, len(lane.guard.queue)) == (None, 2)
+        async with lane.lock, asyncio.timeout(5):
+            await built.restart.resume()
+        await built.restart.resume()
+        assert len(built.agents.runs) == 1
+
+
 async def test_a_fault_of_ours_ends_the_run_and_frees_the_lane() -> None:
     """The session says that it failed, the fault is told, and the next message is answered."""
     agents = FakeAgents()

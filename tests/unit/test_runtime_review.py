@@ -35,9 +35,12 @@ def test_a_policy_that_says_nothing_of_bounds_leaves_them_to_the_profile() -> No
     assert not is_bound_otherwise(have, ExecutionPolicy(security=Security.DENY), CHILD)
 
 
-@pytest.mark.parametrize("own", [".", "..", "/", "/home/x", "secrets", "secrets/mine", "work/../secrets"])
+@pytest.mark.parametrize(
+    "own",
+    [".", "..", "/", "/home/x", "secrets", "secrets/mine", "work/../secrets", "agents", "agents/mine", "./agents/"],
+)
 def test_a_workspace_never_holds_what_the_core_keeps_for_itself(own: str) -> None:
-    """Its home as a whole, and its secrets."""
+    """Its home as a whole, its secrets, and the profiles in which the programs stand that it starts."""
     with pytest.raises(Refused):
         workspace_of(HOME, AgentName("main"), "local:ana", own)
 
@@ -52,7 +55,7 @@ def test_a_workspace_is_a_folder_of_the_home_or_anywhere_else() -> None:
 
 def test_a_lane_that_an_order_holds_is_not_let_go() -> None:
     """Two copies of one session in memory would each write over the other."""
-    lane = Lane(SessionId("local:dm:desk"))
+    lane = Lane(SessionId("local:dm:desk"), lambda _: None)
     assert not lane.is_busy
     lane.hold_count = 1
     assert lane.is_busy

@@ -17,7 +17,7 @@ from core.gateway.adapters.recent import Recent
 from core.gateway.adapters.streaming import StreamWriter
 from core.gateway.platform import Accepted, Inbound, Inbox, PlatformContext
 from core.gateway.source import source_of
-from core.http.asgi import JSON, Receive, Scope, Send, header, read_body, respond_json
+from core.http.asgi import JSON, Receive, Scope, Send, header, media_type, read_body, respond_json
 from core.http.refusal import HttpRefusal, retry_after
 from core.secrets import Secret
 
@@ -117,8 +117,7 @@ class Completions:
             await inbox.interrupt(accepted.session_id, "the caller hung up")
 
     async def _called(self, scope: Scope, receive: Receive) -> _Call:
-        content_type = (header(scope, "content-type") or JSON).partition(";")[0].strip().lower()
-        if content_type != JSON:
+        if media_type(scope) != JSON:
             raise HttpRefusal(415, "unsupported_media_type", f"send the body as {JSON}")
         chat = _id_header(scope, SESSION_HEADER)
         if chat is not None and ("/" in chat or "\\" in chat):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import StrEnum
 
 from core.api.runs import Phase, PhaseChanged, RunReport, TurnEnded
-from core.http.asgi import Receive
+from core.http.asgi import Receive, hung_up
 
 # What a follower can hold back before it merges, with room to spare.
 _BUFFERED_LIMIT = 8192
@@ -33,7 +33,7 @@ async def follow(
     """
     try:
         async with asyncio.TaskGroup() as group:
-            hangup = group.create_task(_hung_up(receive))
+            hangup = group.create_task(hung_up(receive))
             upcoming = group.create_task(_next(reports))
             has_begun = False
             try:
@@ -74,11 +74,6 @@ async def follow(
 
 async def _next(reports: AsyncIterator[RunReport]) -> RunReport | None:
     return await anext(reports, None)
-
-
-async def _hung_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _is_running(report: RunReport) -> bool:
