@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-import msgspec
-
 from console import text
 from console.glyphs import Badge, badge, tone_badge
 from console.session_facts import Age, Fact
+from console.session_runtime import told_facts
 from core.api.policies import Enforcement, ExecutionPolicy
 from core.api.profiles import PoolState, PoolView, ProfileView
 from core.api.runs import RunnerView
@@ -14,13 +13,18 @@ from core.api.runs import RunnerView
 _TONES = {Enforcement.ENFORCED: "well", Enforcement.ADVISORY: "needs", Enforcement.UNKNOWN: "stale"}
 
 
+def state_of(view: ProfileView) -> PoolState:
+    """Whether its runs may start; a fault in its profile is not looked at."""
+    if not view.is_enabled:
+        return PoolState.DISABLED
+    return view.pool.state if view.pool else PoolState.READY
+
+
 def agent_badge(view: ProfileView, *, use_ascii: bool) -> Badge:
     """The state of an agent: a fault in its profile counts more than its pool."""
     if view.problem:
         return tone_badge("failing", "faulty", use_ascii=use_ascii)
-    if not view.is_enabled:
-        return badge(PoolState.DISABLED, use_ascii=use_ascii)
-    return badge(view.pool.state if view.pool else PoolState.READY, use_ascii=use_ascii)
+    return badge(state_of(view), use_ascii=use_ascii)
 
 
 def pool_words(view: ProfileView, age: Age) -> str:
@@ -124,11 +128,6 @@ def _enforced(view: ProfileView) -> Iterator[Fact]:
         yield (text.clean(item.field), f"{item.enforcement.value}: {text.clean(item.why)}", _TONES[item.enforcement])
 
 
-def setting_lines(view: ProfileView) -> list[str]:
-    """The profile as it can be written down: one line for each key."""
-    return [f"{name}: {msgspec.json.encode(value).decode()}" for name, value in view.settings.items()]
-
-
 def runner_facts(view: RunnerView, age: Age, *, use_ascii: bool) -> list[Fact]:
     """All of a runner."""
     sign = badge(view.state, use_ascii=use_ascii)
@@ -142,5 +141,5 @@ def runner_facts(view: RunnerView, age: Age, *, use_ascii: bool) -> list[Fact]:
         ("mode", mode or "-", "plain" if view.asks else "failing"),
         ("user", text.clean(view.user) or "-", "plain"),
         ("run", str(view.run_id or "-"), "plain"),
-        *((text.clean(name)[:11], text.redact(text.clean(value)), "quiet") for name, value in view.facts.items()),
+        *((name[:11], value, "quiet") for name, value in told_facts(view.facts)),
     ]

@@ -136,11 +136,8 @@ class ApprovalActs(ActGroup[GroupHost]):
         approval = self._host.mirror.approvals.get(key)
         if approval is None:
             screen.go_dead("it is not known any more")
-        elif approval.state is ApprovalState.OPEN:
-            screen.show(approval)
         else:
-            by = f" by {text.clean(approval.decided_by)}" if approval.decided_by else ""
-            screen.go_dead(f"{approval.state.value}{by}")
+            screen.show(approval)
 
     # -- what was shown ------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from console.collecting import Collecting
 from console.feed import Feed, LineState
 from console.orders import Orders, error_words, fault_words
-from console.screens.base import Stage
+from console.screens.base import Stage, nobody
 from core.api.base import Command, Query, R, V
 from core.api.errors import HermesError
 from core.api.port import Hermes
@@ -129,12 +129,19 @@ class CoreLink:
         if self.hermes is not None:
             self._host.on_loop(self._orders.tell(self.hermes, command), "questions")
 
-    def ask(self, query: Query[Any], then: Callable[[Any], None], failed: Callable[[str], None] | None = None) -> None:
-        """Put a question in the background; an error is shown, or given to who asked."""
-        if self.hermes is not None:
-            self._host.on_loop(self._answer(self.hermes, query, then, failed or self._complain), "questions")
-        elif failed is not None:
-            failed("no connection to the core yet")
+    def ask(
+        self,
+        query: Query[Any],
+        then: Callable[[Any], None],
+        failed: Callable[[str], None] | None = None,
+        ended: Callable[[], None] | None = None,
+    ) -> None:
+        """Put a question in the background; an error is shown, or given to who asked. ended: called after either."""
+        if self.hermes is None:
+            nobody(query, then, failed, ended)
+        else:
+            job = self._answer(self.hermes, query, then, failed or self._complain, ended)
+            self._host.on_loop(job, "questions")
 
     async def question(self, query: Query[V]) -> V | None:
         """Ask and wait; None after an error, which is shown."""
@@ -149,7 +156,12 @@ class CoreLink:
         self._host.say(words, "failing")
 
     async def _answer(
-        self, hermes: Hermes, query: Query[Any], then: Callable[[Any], None], failed: Callable[[str], None]
+        self,
+        hermes: Hermes,
+        query: Query[Any],
+        then: Callable[[Any], None],
+        failed: Callable[[str], None],
+        ended: Callable[[], None] | None = None,
     ) -> None:
         try:
             found = await hermes.query(query)
@@ -159,3 +171,6 @@ class CoreLink:
             failed(fault_words(type(query).__name__, error))
         else:
             then(found)
+        finally:
+            if ended is not None:
+                ended()

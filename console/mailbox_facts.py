@@ -20,8 +20,8 @@ from console.mailbox_words import (
     standing,
 )
 from console.session_facts import Fact
+from console.session_words import exact
 from console.widgets.meter import spark
-from core.api.base import Mark
 from core.api.mail import DeadGroup, MailView
 from core.api.mailboxes import MailboxView
 
@@ -29,10 +29,6 @@ _SPARK_CELLS = 30
 _PAYLOAD_LINES = 400
 _ERROR_CELLS = 400
 _PREVIEW_CELLS = 200
-
-
-def _ago(mark: Mark | None, age: Age) -> str:
-    return "never" if mark is None else f"{text.age(age(mark))} ago   {text.stamp(mark.at)}"
 
 
 def mailbox_badge(view: MailboxView, *, use_ascii: bool) -> Badge:
@@ -87,13 +83,13 @@ def mailbox_facts(view: MailboxView, age: Age, *, use_ascii: bool) -> list[Fact]
         ("-- now", "", ""),
         ("state", f"{sign.text}   {words}", tone if sign.tone == "well" else sign.tone),
         ("depth", f"{text.count(depth_of(view))}  {spark(view.depths, _SPARK_CELLS, use_ascii)}", "plain"),
-        ("oldest", _ago(view.oldest, age) if view.oldest else "nothing waits", "plain"),
+        ("oldest", exact(view.oldest, age) if view.oldest else "nothing waits", "plain"),
         ("rates", f"in {rate(view.in_rate_s)}/s   out {rate(view.out_rate_s)}/s   over the last minute", "plain"),
         ("wait", f"average {duration(view.wait_avg_s)}   p99 {duration(view.wait_p99_s)}", "plain"),
         ("work", f"average {duration(view.work_avg_s)}   p99 {duration(view.work_p99_s)}", "plain"),
         ("consumers", text.count(view.consumers), "plain"),
         ("last error", text.redact(text.clean(view.last_error)) or "none", "failing" if view.last_error else "plain"),
-        ("created", _ago(view.created, age), "plain"),
+        ("created", exact(view.created, age), "plain"),
         ("-- books, since this start of the core", "", ""),
         ("sum", conservation(tally, is_short=False), "plain"),
         ("difference", told, told_tone),
@@ -156,7 +152,7 @@ def _kind(view: MailView) -> str:
 
 
 def _times(view: MailView, age: Age) -> list[Fact]:
-    facts: list[Fact] = [("created", _ago(view.created, age), "plain")]
+    facts: list[Fact] = [("created", exact(view.created, age), "plain")]
     if view.due is not None:
         left_s = -age(view.due)
         facts.append(("goes out", f"in {text.age(left_s)}" if left_s > 0 else "due now", "plain"))
@@ -164,7 +160,7 @@ def _times(view: MailView, age: Age) -> list[Fact]:
         left_s = -age(view.expires)
         facts.append(("expires", f"in {text.age(left_s)}" if left_s > 0 else "now", "plain"))
     if view.died is not None:
-        facts.append(("died", _ago(view.died, age), "plain"))
+        facts.append(("died", exact(view.died, age), "plain"))
     return facts
 
 

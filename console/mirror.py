@@ -246,6 +246,10 @@ class Mirror:
             return None
         return min((self.approvals[key] for key in ids), key=lambda item: (item.asked.at, item.id))
 
+    def open_count(self, session_id: str) -> int:
+        """How many approvals of a session are open."""
+        return len(self._asked.get(session_id, ()))
+
     def queue_of(self, session_id: str) -> int:
         """How many messages wait in a session."""
         session = self.sessions.get(session_id)

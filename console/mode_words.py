@@ -10,3 +10,7 @@ MODE_WORDS: dict[Mode, str] = {
     Mode.INTERRUPT: "the run is told to stop first",
     Mode.COLLECT: "waits until no more has come for a while",
 }
+MODES = tuple(MODE_WORDS)
+_LONGEST = max(len(mode.value) for mode in MODES)
+MODE_LINES = tuple(f"{mode.value:<{_LONGEST}} {words}" for mode, words in MODE_WORDS.items())
+"""One for each of MODES: its name, and what it means."""

@@ -15,7 +15,7 @@ from console.session_runtime import (
     runner_words,
     usage_words,
 )
-from console.session_words import Age, doing, is_quiet, run_words, silent_s
+from console.session_words import Age, doing, exact, is_quiet, run_words, silent_s
 from core.api.approvals import ApprovalView
 from core.api.base import Mark
 from core.api.deliveries import DeliveryView
@@ -39,10 +39,6 @@ __all__ = [
 
 def _ago(mark: Mark | None, age: Age) -> str:
     return "never" if mark is None else f"{text.age(age(mark))} ago"
-
-
-def _exact(mark: Mark | None, age: Age) -> str:
-    return "never" if mark is None else f"{text.age(age(mark))} ago   {text.stamp(mark.at)}"
 
 
 def disagreement(view: SessionView) -> str:
@@ -110,14 +106,14 @@ def _run_facts(run: RunView, age: Age) -> list[Fact]:
         ("phase", run.phase.value.replace("_", " "), "plain"),
         ("does", run_words(run, age), "busy"),
         ("held by", text.clean(run.waits_for) or "nothing", "needs" if run.waits_for else "plain"),
-        ("in phase", _exact(run.phase_since, age), "plain"),
-        ("started", f"{_exact(run.started, age)}   limit {total}", "plain"),
+        ("in phase", exact(run.phase_since, age), "plain"),
+        ("started", f"{exact(run.started, age)}   limit {total}", "plain"),
         ("attempt", str(run.attempt), "plain"),
         ("tool", text.clean(run.tool) or "none", "plain"),
-        ("model byte", _exact(run.last_model_byte, age), "plain"),
-        ("tool event", _exact(run.last_tool_event, age), "plain"),
+        ("model byte", exact(run.last_model_byte, age), "plain"),
+        ("tool event", exact(run.last_tool_event, age), "plain"),
         ("silent", f"{text.age(silence)}   limit {limit}", "needs" if is_quiet(run, age) else "plain"),
-        ("interrupt", "not asked" if run.interrupt_asked is None else _exact(run.interrupt_asked, age), "plain"),
+        ("interrupt", "not asked" if run.interrupt_asked is None else exact(run.interrupt_asked, age), "plain"),
         ("retry", retry, "plain" if run.retry is None else "needs"),
         ("answers", ", ".join(text.clean(item) for item in run.message_ids) or "nothing", "plain"),
         ("task", text.clean(run.task_id or "") or "none", "plain"),
@@ -140,7 +136,7 @@ def _outcome_facts(outcome: RunOutcome, age: Age) -> list[Fact]:
         (f"-- last run {text.clean(outcome.run_id)}", "", ""),
         ("stop", outcome.stop.value, tone),
         ("answered", "yes" if outcome.answered else "no", tone),
-        ("ended", _exact(outcome.ended, age), "plain"),
+        ("ended", exact(outcome.ended, age), "plain"),
         ("took", f"{outcome.duration_s:.2f} s", "plain"),
         ("error", text.clean(outcome.error) or "none", "failing" if outcome.error else "plain"),
         ("code", text.clean(outcome.code) or "none", "plain"),
@@ -164,11 +160,11 @@ def all_facts(view: SessionView, age: Age, *, use_ascii: bool) -> list[Fact]:
         ("thread", text.clean(source.thread or "") or "none", "plain"),
         ("user", text.clean(source.user or "") or "all who are in the chat", "plain"),
         ("agent", text.clean(view.agent), "plain"),
-        ("created", _exact(view.created, age), "plain"),
-        ("heard", _exact(view.inbound, age), "plain"),
-        ("acknowledged", _exact(view.outbound_ack, age), "plain"),
+        ("created", exact(view.created, age), "plain"),
+        ("heard", exact(view.inbound, age), "plain"),
+        ("acknowledged", exact(view.outbound_ack, age), "plain"),
         ("queue", queue_words(view, age), "needs" if view.queue_depth else "plain"),
-        ("queue head", _exact(view.queue_head, age) if view.queue_head else "none", "plain"),
+        ("queue head", exact(view.queue_head, age) if view.queue_head else "none", "plain"),
         ("lane holder", text.clean(view.lane_holder or "") or "nobody", "plain"),
         ("approvals", f"{view.open_approvals} open", "needs" if view.open_approvals else "plain"),
         ("unsent", f"{view.unsent} answers on their way", "needs" if view.unsent else "plain"),
@@ -225,7 +221,7 @@ def message_facts(message: MessageView, age: Age, *, place: str) -> list[Fact]:
         ("taken as", done, "needs" if differs else "plain"),
         ("because", why, "plain"),
         ("from", f"{text.clean(message.sender)} as {message.voice.value}", "plain"),
-        ("came", _exact(message.received, age), "plain"),
+        ("came", exact(message.received, age), "plain"),
         ("task", text.clean(message.task_id or "") or "none", "plain"),
     ]
     if message.run_id:
@@ -252,7 +248,7 @@ def approval_facts(approval: ApprovalView, age: Age, *, behind: int) -> list[Fac
         ("asked by", _asker(approval), "plain"),
         ("because", text.clean(approval.why_asked) or "the agent asks", "plain"),
         ("session", text.clean(approval.session_id), "plain"),
-        ("asked", _exact(approval.asked, age), "plain"),
+        ("asked", exact(approval.asked, age), "plain"),
         ("deadline", _deadline(approval, age), "plain"),
         ("behind it", text.counted(behind, "queued message") if behind else "nothing", "needs" if behind else "plain"),
         ("answers", ", ".join(text.clean(option.label) for option in approval.options) or "yes or no", "plain"),
@@ -264,7 +260,7 @@ def approval_facts(approval: ApprovalView, age: Age, *, behind: int) -> list[Fac
     if approval.decided is not None:
         facts += [
             ("decided", _decision(approval), "strong"),
-            ("", _exact(approval.decided, age), "plain"),
+            ("", exact(approval.decided, age), "plain"),
             ("reason", text.clean(approval.reason) or "none given", "plain"),
             ("told agent", approval.delivery or "not yet", "plain"),
             *([("answer", text.clean(approval.answer), "plain")] if approval.answer else []),
@@ -313,7 +309,7 @@ def delivery_facts(delivery: DeliveryView, age: Age, *, use_ascii: bool) -> list
         ("error", text.clean(delivery.error) or "none", "failing" if delivery.error else "plain"),
         ("attempt", str(delivery.attempt), "plain"),
         ("next try", due, "plain"),
-        ("created", _exact(delivery.created, age), "plain"),
+        ("created", exact(delivery.created, age), "plain"),
         ("session", text.clean(delivery.session_id), "plain"),
         ("platform", text.clean(delivery.platform), "plain"),
         ("text", text.clean(delivery.text, keep_newlines=True), "plain"),

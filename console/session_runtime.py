@@ -1,10 +1,10 @@
 """What works for a session: its runner, its lease, its memory and how full that is, as facts and words (pure)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from console import text
 from console.glyphs import badge
-from console.session_words import Age
+from console.session_words import Age, exact
 from console.widgets.meter import bar
 from core.api.approvals import ApprovalView
 from core.api.runs import Compacted, CompactionState, LeaseView, RunnerView, Usage
@@ -135,6 +135,13 @@ def runner_words(runner: RunnerView | None, *, use_ascii: bool) -> tuple[str, st
     return (f"{words}   {asks_words(runner.mode)}", "failing") if not runner.asks else (words, sign.tone)
 
 
+def told_facts(facts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What a runner tells of itself, harmless: label and value of each fact."""
+    for name, value in facts.items():
+        # A name that looked like a heading would be drawn as one.
+        yield text.clean(name).lstrip("- ") or "fact", text.redact(text.clean(value))
+
+
 def runner_facts(runner: RunnerView | None, age: Age, *, use_ascii: bool) -> Iterator[Fact]:
     """All of the runner of a session."""
     yield ("-- runner", "", "")
@@ -152,9 +159,8 @@ def runner_facts(runner: RunnerView | None, age: Age, *, use_ascii: bool) -> Ite
         yield ("mode", asks_words(runner.mode), "failing")
     yield ("its user", text.clean(runner.user) or "nobody in particular", "plain")
     yield ("works on", text.clean(runner.run_id or "") or "nothing", "plain")
-    for name, value in runner.facts.items():
-        # A name that looked like a heading would be drawn as one.
-        yield (text.clean(name).lstrip("- ") or "fact", text.redact(text.clean(value)), "plain")
+    for name, value in told_facts(runner.facts):
+        yield (name, value, "plain")
 
 
 def lease_words(view: SessionView, age: Age) -> tuple[str, str]:
@@ -176,8 +182,8 @@ def lease_facts(view: SessionView, age: Age) -> Iterator[Fact]:
         return
     problem = lease_problem(view, age)
     yield ("held by", f"{text.clean(lease.run_id)}   token {lease.token} of {view.lease_token}", "plain")
-    yield ("since", f"{text.age(age(lease.since))} ago   {text.stamp(lease.since.at)}   start {lease.boot}", "plain")
-    renewed = f"{text.age(age(lease.renewed))} ago   {text.stamp(lease.renewed.at)}"
+    yield ("since", f"{exact(lease.since, age)}   start {lease.boot}", "plain")
+    renewed = exact(lease.renewed, age)
     yield ("renewed", f"{renewed}   {problem}" if problem else renewed, "failing" if problem else "plain")
 
 

@@ -14,6 +14,11 @@ QUIET_SHARE = 0.5
 """From this share of its stall limit on, a silent run is pointed out."""
 
 
+def exact(mark: Mark | None, age: Age) -> str:
+    """How long ago something was, and when that was."""
+    return "never" if mark is None else f"{text.age(age(mark))} ago   {text.stamp(mark.at)}"
+
+
 def doing(view: SessionView, approval: ApprovalView | None, age: Age) -> str:
     """One short line: what the session does, waits for or ended with. Cleaned."""
     if approval is not None:

@@ -11,7 +11,7 @@ from console import text
 from console.act_group import Act, ActGroup, GroupHost
 from console.action import Action
 from console.target import Target
-from console.task_facts import LIVE, RETRYABLE, next_words, title
+from console.task_facts import RETRYABLE, next_words, title
 from core.api.base import AgentName, RunId
 from core.api.tasks import (
     ArchiveTask,
@@ -64,7 +64,7 @@ class TaskActs(ActGroup[GroupHost]):
         task = self._task(target)
         if task is None:
             return "no task is under the cursor"
-        return "" if task.state in LIVE else f"it is {task.state.value}"
+        return f"it is {task.state.value}" if task.state.is_over else ""
 
     def _not_retryable(self, target: Target) -> str:
         task = self._task(target)
@@ -78,7 +78,7 @@ class TaskActs(ActGroup[GroupHost]):
             return "no task is under the cursor"
         if task.archived is not None:
             return "it is archived; :unarchive shows it again"
-        return "it goes on" if task.state in LIVE else ""
+        return "" if task.state.is_over else "it goes on"
 
     def _not_archived(self, target: Target) -> str:
         task = self._task(target)
@@ -139,7 +139,7 @@ class TaskActs(ActGroup[GroupHost]):
         """The reason, or None when it is not to be done."""
         from console.widgets.confirm import ConfirmScreen
 
-        below = [child for child in self._host.mirror.work.children(task.id) if child.state in LIVE]
+        below = [child for child in self._host.mirror.work.children(task.id) if not child.state.is_over]
         lines = [f"now: {task.state.value}   {next_words(task, self._age)}".rstrip()]
         if below:
             lines.append(f"{text.counted(len(below), 'task')} that it made go on")

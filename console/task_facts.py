@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from console import text
 from console.glyphs import badge
 from console.session_facts import Age, Fact, usage_words
+from console.session_words import exact
 from core.api.base import Mark
 from core.api.runs import Usage
 from core.api.tasks import AttemptView, TaskRunView, TaskState, TaskView
 
-LIVE = frozenset({TaskState.QUEUED, TaskState.RUNNING, TaskState.WAITING})
 RETRYABLE = frozenset({TaskState.ERROR, TaskState.DROPPED, TaskState.IDLE})
 _EXCERPT = 200
 _DEPTH_LIMIT = 16
@@ -29,7 +29,7 @@ def next_words(task: TaskView, age: Age) -> str:
         return "waits in its session" if task.message_id else "waits to be handed over"
     if task.dropped_reason is not None and task.state is TaskState.DROPPED:
         return task.dropped_reason.value.replace("_", " ")
-    if task.error and task.state not in LIVE:
+    if task.error and task.state.is_over:
         return " ".join(text.clean(task.error).split())
     if task.state is TaskState.WAITING:
         return "waits for a decision"
@@ -78,7 +78,7 @@ def task_facts(task: TaskView, age: Age, *, use_ascii: bool) -> list[Fact]:
         *_pairs("came from", origin),
         ("delivered", "to its route as well" if task.deliver else "no", "plain"),
         ("attached", text.counted(len(task.attachments), "item") if task.attachments else "nothing", "plain"),
-        *((name, f"{text.age(age(at))} ago   {text.stamp(at.at)}", "plain") for name, at in marks.items() if at),
+        *((name, exact(at, age), "plain") for name, at in marks.items() if at),
         ("", "", ""),
         ("-- asked", "", ""),
         *(("", line, "plain") for line in text.clean(task.text, keep_newlines=True).split("\n")),

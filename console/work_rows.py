@@ -3,6 +3,8 @@
 An older view never takes the place of a newer one; a task that is over is kept as long as there is room.
 """
 
+from collections import Counter
+
 from console.changes import Changes
 from core.api import approvals, profiles, tasks
 from core.api.approvals import GrantList, GrantView, PolicyApplied
@@ -12,7 +14,6 @@ from core.api.tasks import TaskPage, TaskState, TaskView
 
 TASK_LIMIT = 5_000
 _APPLIED_LIMIT = 200
-_LIVE = frozenset({TaskState.QUEUED, TaskState.RUNNING, TaskState.WAITING})
 
 HANDLED: frozenset[type[Event]] = frozenset(
     {
@@ -42,6 +43,7 @@ class WorkRows:
         self.grants: dict[str, GrantView] = {}
         self.applied: list[PolicyApplied] = []
         self.is_whole = False
+        self._below: Counter[str] = Counter()
 
     @property
     def counts(self) -> dict[TaskState, int]:
@@ -61,6 +63,10 @@ class WorkRows:
         return sorted(
             (task for task in self.tasks.values() if task.parent_id == task_id), key=lambda task: str(task.id)
         )
+
+    def below(self, task_id: str) -> int:
+        """How many tasks a task made, of those that are at hand."""
+        return self._below[task_id]
 
     def load_tasks(self, page: TaskPage, changes: Changes) -> None:
         """The newest tasks."""
@@ -115,16 +121,26 @@ class WorkRows:
         before = self.tasks.get(key)
         if before is not None and before.version >= view.version:
             return
+        if before is not None:
+            self._count(before, -1)
+        self._count(view, 1)
         self.tasks[key] = view
         changes.tasks.add(key)
         if len(self.tasks) > TASK_LIMIT:
             self._forget_oldest(changes)
 
     def _forget_oldest(self, changes: Changes) -> None:
-        over = sorted(key for key, task in self.tasks.items() if task.state not in _LIVE)
+        over = sorted(key for key, task in self.tasks.items() if task.state.is_over)
         for key in over[: len(self.tasks) - TASK_LIMIT]:
-            del self.tasks[key]
+            self._count(self.tasks.pop(key), -1)
             changes.tasks.add(key)
+
+    def _count(self, task: TaskView, by: int) -> None:
+        if task.parent_id is not None:
+            parent = str(task.parent_id)
+            self._below[parent] += by
+            if not self._below[parent]:
+                del self._below[parent]
 
     def _put_profile(self, view: ProfileView) -> None:
         before = self.profiles.get(str(view.name))

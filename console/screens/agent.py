@@ -1,9 +1,10 @@
 """One agent: its profile and policy, its runners, its settings as they can be written down."""
 
 from console import text
-from console.agent_facts import agent_facts, agent_peek, runner_facts, setting_lines
+from console.agent_facts import agent_facts, agent_peek, runner_facts
 from console.changes import Changes
 from console.glyphs import badge
+from console.profile_text import lines_of
 from console.screens.asking import Question
 from console.screens.base import Rows, Stage, gone_row, version
 from console.screens.tabs import TabbedView, meant
@@ -93,7 +94,7 @@ class AgentDetailView(TabbedView):
         elif self.tab == "profile":
             self.stage.fields.set_fields(agent_facts(view, self.stage.age_s, use_ascii=self.stage.use_ascii))
         else:
-            lines = [("", text.redact(text.clean(line)), "plain") for line in setting_lines(view)]
+            lines = [("", text.redact(text.clean(line)), "plain") for line in lines_of(view.settings)]
             self.stage.page.set_fields([*lines, ("", "", ""), ("", "E changes them", "quiet")])
 
     def _draw_runners(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from console import text
-from console.agent_facts import agent_badge, agent_peek, why_words
+from console.agent_facts import agent_badge, agent_peek, state_of, why_words
 from console.changes import Changes
 from console.screens.base import ListView, gone_row, matches, version
 from console.session_facts import Fact
@@ -11,7 +11,7 @@ from console.target import Target
 from console.widgets.badge import badge_cell
 from console.widgets.status_bar import Part
 from console.widgets.table import Column, Row
-from core.api.profiles import PoolState, ProfileView
+from core.api.profiles import PoolState
 
 _RANK = {
     PoolState.DEGRADED: 1,
@@ -47,9 +47,9 @@ class AgentsView(ListView):
         rows = [
             view
             for view in self.mirror.work.profiles.values()
-            if matches(self.filter_text, view.name, view.runner, view.model, view.problem, _state(view).value)
+            if matches(self.filter_text, view.name, view.runner, view.model, view.problem, state_of(view).value)
         ]
-        rows.sort(key=lambda view: (0 if view.problem else _RANK[_state(view)], -view.busy, view.name))
+        rows.sort(key=lambda view: (0 if view.problem else _RANK[state_of(view)], -view.busy, view.name))
         return [str(view.name) for view in rows]
 
     def total(self) -> int:
@@ -107,9 +107,3 @@ class AgentsView(ListView):
     def raw(self) -> object | None:
         """The agent under the cursor."""
         return self.mirror.work.profiles.get(self.stage.table.cursor_id or "")
-
-
-def _state(view: ProfileView) -> PoolState:
-    if not view.is_enabled:
-        return PoolState.DISABLED
-    return view.pool.state if view.pool else PoolState.READY

@@ -46,7 +46,8 @@ class ApprovalsView(ListView):
 
     def _twins(self, view: ApprovalView) -> int:
         """How many open ones ask for the very same."""
-        return sum(item.digest == view.digest for item in self.mirror.open_approvals)
+        items = self.mirror.approvals.values()
+        return sum(item.digest == view.digest and item.state is ApprovalState.OPEN for item in items)
 
     def changed(self, changes: Changes) -> Iterable[str]:
         """Approvals that changed."""

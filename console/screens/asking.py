@@ -16,6 +16,7 @@ class Question:
         self._stage = stage
         self._round = 0
         self._asked_at = float("-inf")
+        self._is_wanted = False
         self.is_open = False
         self.error = ""
         self.as_of: float | None = None
@@ -28,8 +29,17 @@ class Question:
     def begin(self) -> None:
         """Forget: the next answer is about something else."""
         self._round += 1
-        self.is_open, self.error, self.as_of = False, "", None
+        self._is_wanted, self.is_open, self.error, self.as_of = False, False, "", None
         self._asked_at = float("-inf")
+
+    def want(self) -> None:
+        """What was answered may be out of date. Kept until it is asked again, however late it may be."""
+        self._is_wanted = True
+
+    @property
+    def is_due(self) -> bool:
+        """Whether an answer is missing or may be out of date, and it is time to ask."""
+        return (self._is_wanted or self.is_new or bool(self.error)) and self.may_ask()
 
     def may_ask(self) -> bool:
         """Whether it is time to ask again: not twice a second, and an error is given time."""
@@ -40,6 +50,8 @@ class Question:
         """Ask. then: gets the answer; ended: called after an answer and after an error."""
         self._round += 1
         mine = self._round
+        # What comes from now on may be newer than the answer.
+        self._is_wanted = False
         self.is_open, self._asked_at = True, self._stage.now()
 
         def came(found: V) -> None:

@@ -23,21 +23,35 @@ WIDE_COLUMNS = 120
 class Ask(Protocol):
     """Puts a question to the core in the background.
 
-    then: gets the answer. failed: gets the error in words; without it the error is shown as a line.
+    then: gets the answer. failed: gets the error in words; without it the error is shown as a line. ended: called
+    after either.
     """
 
     def __call__(
-        self, query: Query[V], then: Callable[[V], None], failed: Callable[[str], None] | None = None, /
+        self,
+        query: Query[V],
+        then: Callable[[V], None],
+        failed: Callable[[str], None] | None = None,
+        ended: Callable[[], None] | None = None,
+        /,
     ) -> None:
         """Return at once."""
         ...
 
 
-def nobody(query: Query[V], then: Callable[[V], None], failed: Callable[[str], None] | None = None, /) -> None:
+def nobody(
+    query: Query[V],
+    then: Callable[[V], None],
+    failed: Callable[[str], None] | None = None,
+    ended: Callable[[], None] | None = None,
+    /,
+) -> None:
     """Whom to ask before there is a core to ask."""
     del query, then
     if failed is not None:
         failed("no connection to the core yet")
+    if ended is not None:
+        ended()
 
 
 @dataclass(slots=True)

@@ -96,11 +96,14 @@ class EventsView(View):
             self._fill()
         elif self._has_older and self.mirror.events:
             self._is_asking = True
-            self.stage.ask(ListEvents(before=Seq(self.mirror.events[0].seq), limit=_PAGE), self._older_came)
+            query = ListEvents(before=Seq(self.mirror.events[0].seq), limit=_PAGE)
+            self.stage.ask(query, self._older_came, None, self._older_ended)
         self.stage.log.set_follow(False)
 
-    def _older_came(self, page: EventPage) -> None:
+    def _older_ended(self) -> None:
         self._is_asking = False
+
+    def _older_came(self, page: EventPage) -> None:
         self._has_older = bool(page.records)
         self._window += len(page.records)
         self.mirror.load_events(page)

@@ -54,6 +54,7 @@ class MailDetailView(TabbedView):
             self._argument = argument
             self._begin(*argument.partition(" ")[::2])
         self.show_list(self.COLUMNS, self.rows)
+        self._want()
         self._ask()
         self._draw()
 
@@ -69,8 +70,12 @@ class MailDetailView(TabbedView):
 
     # -- asking --------------------------------------------------------------
 
+    def _want(self) -> None:
+        self._asked_mail.want()
+        self._asked_trace.want()
+
     def _ask(self) -> None:
-        if self.mail_id and self._asked_mail.may_ask():
+        if self.mail_id and self._asked_mail.is_due:
             self._asked_mail.ask(GetMail(mail_id=MailId(self.mail_id)), self._take_mail, self._draw)
         self._ask_trace()
 
@@ -79,7 +84,7 @@ class MailDetailView(TabbedView):
         self._ask_trace()
 
     def _ask_trace(self) -> None:
-        if self.tab == "trace" and self.mail is not None and self.mail.correlation and self._asked_trace.may_ask():
+        if self.tab == "trace" and self.mail is not None and self.mail.correlation and self._asked_trace.is_due:
             self._asked_trace.ask(TraceMail(correlation=self.mail.correlation), self._take_trace, self._draw)
 
     def _take_trace(self, page: MailPage) -> None:
@@ -88,12 +93,12 @@ class MailDetailView(TabbedView):
     def refresh(self, changes: Changes) -> None:
         """Ask again when something moved in its mailbox."""
         if changes.has_mail or changes.is_whole:
+            self._want()
             self._ask()
 
     def tick(self) -> None:
-        """Ages are another."""
-        if self._asked_mail.is_new or self._asked_mail.error or (self.tab == "trace" and self._asked_trace.is_new):
-            self._ask()
+        """Ages are another; what changed is asked for."""
+        self._ask()
         self._draw()
 
     # -- drawing -------------------------------------------------------------

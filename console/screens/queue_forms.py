@@ -7,14 +7,13 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Input
 
-from console.mode_words import MODE_WORDS
+from console.mode_words import MODE_LINES, MODES
 from console.text import clean, cut
 from console.widgets.controls import Choice, Lines
 from console.widgets.dialog import Dialog
 from console.widgets.surface import app_of
 from core.api.sessions import Mode
 
-MODES = tuple(MODE_WORDS)
 _LISTED = 9
 _LINE_CELLS = 66
 
@@ -91,8 +90,7 @@ class ModeScreen(Dialog[Mode | None]):
         self._message = message
         self._now = now
         self._mode = mode
-        options = [f"{mode.value:<13} {words}" for mode, words in MODE_WORDS.items()]
-        self._choice = Choice(options, chosen=MODES.index(mode), is_vertical=True, id="mode")
+        self._choice = Choice(MODE_LINES, chosen=MODES.index(mode), is_vertical=True, id="mode")
 
     def parts(self) -> Iterable[Widget]:
         """The message, how it stands, the ways."""

@@ -297,10 +297,12 @@ class SessionDetailView(TabbedView):
         self._is_asking_earlier = True
         first = next(iter(watched.entries))
         query = ReadTranscript(session_id=SessionId(self.session_id), before=EntryId(first), limit=200)
-        self.stage.ask(query, self._earlier_came)
+        self.stage.ask(query, self._earlier_came, None, self._earlier_ended)
+
+    def _earlier_ended(self) -> None:
+        self._is_asking_earlier = False
 
     def _earlier_came(self, page: TranscriptPage) -> None:
-        self._is_asking_earlier = False
         watched = self.watched
         if watched is not None and page.session_id == self.session_id:
             self.stage.transcript.prepend(entry_items(watched.load_earlier(page)))

@@ -80,12 +80,7 @@ class SessionInputs:
 
     def open_count(self) -> int:
         """How many wait: messages, and decisions that are open."""
-        is_open = [
-            item
-            for item in self._mirror.approvals.values()
-            if item.session_id == self.session_id and item.state is ApprovalState.OPEN
-        ]
-        return len(self.queue()) + len(is_open)
+        return len(self.queue()) + self._mirror.open_count(self.session_id)
 
     # -- rows ----------------------------------------------------------------
 

@@ -86,14 +86,21 @@ class TaskDetailView(TabbedView):
             log.set_filter("")
             log.extend(log_line(line) for line in self._lines)
             log.set_follow(True)
+        self._asked.want()
         self._ask()
         self._draw()
 
     # -- asking --------------------------------------------------------------
 
     def _ask(self) -> None:
-        if self.task_id and self._asked.may_ask():
+        self._ask_task()
+        self._ask_log()
+
+    def _ask_task(self) -> None:
+        if self.task_id and self._asked.is_due:
             self._asked.ask(GetTask(task_id=TaskId(self.task_id)), self._take, self._draw)
+
+    def _ask_log(self) -> None:
         if self.tab == "log" and self.task_id and self._asked_log.may_ask():
             query = ReadStream(task_id=TaskId(self.task_id), after=self._after, limit=500)
             self._asked_log.ask(query, self._take_log, self._draw)
@@ -112,13 +119,13 @@ class TaskDetailView(TabbedView):
     def refresh(self, changes: Changes) -> None:
         """Ask again when it changed."""
         if self.task_id in changes.tasks or changes.is_whole:
+            self._asked.want()
             self._ask()
             self._draw()
 
     def tick(self) -> None:
-        """Ages are another; the log is asked for while it is looked at."""
-        if self.tab == "log" or self._asked.is_new or self._asked.error:
-            self._ask()
+        """Ages are another; what changed is asked for, the log while it is looked at."""
+        self._ask()
         self._draw()
 
     # -- drawing -------------------------------------------------------------

@@ -8,7 +8,7 @@ from console.glyphs import badge
 from console.screens.base import ListView, Stage, gone_row, matches, version
 from console.session_facts import Fact
 from console.target import Target
-from console.task_facts import LIVE, next_words, since, task_peek, title
+from console.task_facts import next_words, since, task_peek, title
 from console.widgets.badge import badge_cell
 from console.widgets.status_bar import Part
 from console.widgets.table import Column, Row
@@ -79,12 +79,12 @@ class TasksView(ListView):
         if task is None:
             return gone_row(row_id, len(self.COLUMNS))
         age_s = self.stage.age_s(since(task))
-        tone = "plain" if task.state in LIVE else "quiet"
+        tone = "quiet" if task.state.is_over else "plain"
         words = next_words(task, self.stage.age_s)
-        below = len(self.mirror.work.children(row_id))
+        below = self.mirror.work.below(row_id)
         cells = (
             badge_cell(badge(task.state, use_ascii=self.stage.use_ascii)),
-            (title(task), "strong" if task.state in LIVE else tone),
+            (title(task), tone if task.state.is_over else "strong"),
             (text.clean(task.agent), tone),
             (f"{task.attempt_count}/{task.max_attempts}", "needs" if task.attempt_count > 1 else tone),
             (text.age(age_s), tone),

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from console.agent_facts import agent_facts, runner_facts
+from console.agent_facts import agent_badge, agent_facts, runner_facts
 from console.agent_receipts import agent_words, kept_words, removed_words, reset_words
 from console.profile_text import lines_of, read_settings
 from console.shell.call import Call, Verb
 from console.shell.flags import add_nothing, add_reason, add_yes
-from console.shell.printing import fact_lines, facts, since, table
+from console.shell.printing import ages_from, fact_lines, facts, since, table
 from core.api.base import AgentName, Mark, SessionId
 from core.api.errors import InvalidInput
 from core.api.policies import ExplainPolicy, ListRuntimes, PolicyVerdict, RuntimeList
@@ -59,7 +59,7 @@ def _rows(found: ProfileList, width: int | None) -> list[str]:
     rows = [
         (
             f"{view.name}{' *' if view.is_default else ''}",
-            _state(view),
+            agent_badge(view, use_ascii=True).word,
             view.runner,
             f"{view.busy}/{view.limit}",
             str(view.waiting),
@@ -73,14 +73,6 @@ def _rows(found: ProfileList, width: int | None) -> list[str]:
     return table(head, rows, width=width) if rows else []
 
 
-def _state(view: ProfileView) -> str:
-    if view.problem:
-        return "faulty"
-    if not view.is_enabled:
-        return "disabled"
-    return view.pool.state.value if view.pool else "ready"
-
-
 async def _show(call: Call) -> None:
     view = await call.query(GetProfile(name=_name(call)))
     now = await call.now()
@@ -88,10 +80,7 @@ async def _show(call: Call) -> None:
 
 
 def _shown(view: ProfileView, now: Mark) -> Iterator[str]:
-    def age(mark: Mark) -> float:
-        return now.mono - mark.mono
-
-    yield from fact_lines(agent_facts(view, age, use_ascii=True))
+    yield from fact_lines(agent_facts(view, ages_from(now), use_ascii=True))
     yield ""
     yield "settings:"
     for line in lines_of(view.settings):
@@ -112,7 +101,7 @@ def _add_runners(parser: argparse.ArgumentParser) -> None:
 
 def _runner_rows(found: RunnerList, now: Mark, width: int | None) -> list[str]:
     if len(found.runners) == 1:
-        return fact_lines(runner_facts(found.runners[0], lambda mark: now.mono - mark.mono, use_ascii=True))
+        return fact_lines(runner_facts(found.runners[0], ages_from(now), use_ascii=True))
     head = ("session", "agent", "state", "since", "last sign", "generation", "mode", "user", "run")
     rows = [
         (

@@ -14,7 +14,7 @@ from console.mailbox_words import REASONS, conservation, difference, duration, r
 from console.shell.call import Call, Verb
 from console.shell.flags import add_yes
 from console.shell.mail_filters import add_filter, filter_of, mail_id_of, span_of
-from console.shell.printing import block, facts, since, table
+from console.shell.printing import ages_from, block, facts, since, table
 from console.text import age, redact, stamp
 from core.api.base import MailboxName, MailId, Mark
 from core.api.mail import BrowseMail, GetMail, MailView, PostMail, PostReceipt, Priority
@@ -111,7 +111,7 @@ async def _show(call: Call) -> None:
 
 def _figures(view: MailboxView, now: Mark) -> Iterator[str]:
     tally = view.tally
-    words, _ = standing(view, lambda mark: now.mono - mark.mono)
+    words, _ = standing(view, ages_from(now))
     yield from facts(
         [
             ("mailbox", view.name),
@@ -284,7 +284,7 @@ async def _resume(call: Call) -> None:
 
 async def _stood(call: Call, view: MailboxView) -> None:
     now = await call.now()
-    words, _ = standing(view, lambda mark: now.mono - mark.mono)
+    words, _ = standing(view, ages_from(now))
     call.give(view, lambda: facts([("mailbox", view.name), ("state", f"{view.state.value}: {words}")]))
 
 

@@ -1,6 +1,6 @@
 """Lines for people: aligned tables and facts, with text from outside made harmless (pure)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from console.text import age, cell_width, clean, cut, stamp
 from core.api.base import Mark
@@ -54,6 +54,11 @@ def ages(marks: Iterable[tuple[str, Mark | None]], now: Mark) -> list[str]:
 def since(mark: Mark | None, now: Mark) -> str:
     """An age for a column; "" when it never happened."""
     return "" if mark is None else age(now.mono - mark.mono)
+
+
+def ages_from(now: Mark) -> Callable[[Mark], float]:
+    """What tells how many seconds ago a mark was; below zero for one to come."""
+    return lambda mark: now.mono - mark.mono
 
 
 def block(text: str, *, indent: str = "  ") -> list[str]:

@@ -9,7 +9,7 @@ from console.mode_words import MODE_WORDS
 from console.session_runtime import asks_words, compaction_words, context, lease_problem
 from console.shell.call import Call, Verb
 from console.shell.flags import add_reason, add_session
-from console.shell.printing import facts, since, table
+from console.shell.printing import ages_from, facts, since, table
 from console.text import age
 from core.api.base import Mark, MessageId, RunId, SessionId
 from core.api.errors import InvalidInput
@@ -30,10 +30,7 @@ from core.api.sessions import GetSession, MessageState, MessageView, Mode, Sessi
 
 def shown(view: SessionView, now: Mark) -> list[tuple[str, object]]:
     """What works for a session, for `sessions show`."""
-
-    def age_s(mark: Mark) -> float:
-        return now.mono - mark.mono
-
+    age_s = ages_from(now)
     runner, lease = view.runner, view.lease
     used, limit, source = context(view)
     mode = "none"

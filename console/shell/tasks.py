@@ -9,7 +9,7 @@ from functools import partial
 from console.glyphs import badge
 from console.shell.call import Call, Verb
 from console.shell.flags import add_reason, add_yes
-from console.shell.printing import fact_lines, since, table
+from console.shell.printing import ages_from, fact_lines, since, table
 from console.task_facts import next_words, run_facts, task_facts, title
 from console.task_receipts import archive_words, input_words, started_words, task_words
 from console.text import clean, clock_time
@@ -42,7 +42,6 @@ from core.api.tasks import (
 )
 
 _WAIT_S = 20.0
-_OVER = frozenset({TaskState.IDLE, TaskState.DONE, TaskState.ERROR, TaskState.DROPPED, TaskState.CANCELLED})
 
 
 def _add_task(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +112,7 @@ def _rows(found: TaskPage, now: Mark, width: int | None) -> list[str]:
             f"{task.attempt_count}/{task.max_attempts}",
             since(task.ended or task.changed or task.accepted, now),
             title(task),
-            next_words(task, lambda mark: now.mono - mark.mono),
+            next_words(task, ages_from(now)),
         )
         for task in found.tasks
     ]
@@ -127,9 +126,7 @@ async def _show(call: Call) -> None:
 
 
 def _shown(found: TaskDetail, now: Mark) -> Iterator[str]:
-    def ago(mark: Mark) -> float:
-        return now.mono - mark.mono
-
+    ago = ages_from(now)
     yield from fact_lines(task_facts(found.task, ago, use_ascii=True))
     for run in found.runs:
         tries = [item for item in found.attempts if item.run_id == run.id]
@@ -185,7 +182,7 @@ async def _run(call: Call) -> None:
 
 
 def _run_lines(found: RunDetail, now: Mark) -> Iterator[str]:
-    yield from fact_lines(run_facts(found.run, found.attempts, lambda mark: now.mono - mark.mono, use_ascii=True))
+    yield from fact_lines(run_facts(found.run, found.attempts, ages_from(now), use_ascii=True))
     if found.snapshots:
         yield ""
         rows = [
@@ -211,7 +208,7 @@ async def _log(call: Call) -> None:
         for item in batch.items:
             call.give(item, partial(_lines_of, item))
         after = batch.next_after
-        is_over = batch.task is None or batch.task.state in _OVER
+        is_over = batch.task is None or batch.task.state.is_over
         if not batch.items and (is_over or not call.args.follow):
             return
         # What is kept is read to its end before anything is waited for.
@@ -282,7 +279,7 @@ async def _waited(call: Call, receipt: TaskReceipt) -> int | None:
     """Wait until the task is over; its answer on stdout. Exit code 1 when there is none."""
     call.narrate(started_words(receipt)[0])
     after, task = 0, receipt.task
-    while task.state not in _OVER:
+    while not task.state.is_over:
         batch = await call.query(ReadStream(task_id=task.id, after=after, limit=1000, wait_s=_WAIT_S))
         after, task = batch.next_after, batch.task or task
     found = await call.query(GetTask(task_id=task.id))

@@ -92,9 +92,6 @@ class ScrolledLines(ScrolledSurface):
         self._laid_width = -1
         self._seen_to = 0
 
-    class EndSeen(Message):
-        """The last line was on the screen for the first time."""
-
     @property
     def is_seen_whole(self) -> bool:
         """Whether every line was on the screen since the text is what it is."""
@@ -144,8 +141,6 @@ class ScrolledLines(ScrolledSurface):
         # A jump over the middle has not shown it: only line after line counts.
         if index == self._seen_to < len(laid):
             self._seen_to += 1
-            if self._seen_to == len(laid):
-                self.post_message(self.EndSeen())
         text, tone = laid[index] if index < len(laid) else ("", "plain")
         return self.draw([(text, self.palette.style(tone))], width)
 

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from console.mode_words import MODE_WORDS
+from console.mode_words import MODE_LINES, MODES
 from console.text import clean, cut
 from console.widgets.controls import Choice, Lines
 from console.widgets.dialog import Dialog
@@ -18,9 +18,7 @@ from console.widgets.surface import app_of
 from core.api.sessions import Voice
 
 _VOICES = (Voice.NOTE, Voice.USER)
-_MODES = tuple(MODE_WORDS)
 _VOICE_WORDS = ("operator note to the agent", "as the user")
-_LONGEST = max(len(mode.value) for mode in _MODES)
 _TYPED_LETTERS = 4
 
 
@@ -57,8 +55,7 @@ class InjectScreen(Dialog[InjectChoice | None]):
         self._keep_draft = keep_draft
         self._limit = limit
         self._voice = Choice(_VOICE_WORDS, label="as       ", chosen=_VOICES.index(draft.voice), id="voice")
-        modes = [f"{mode.value:<{_LONGEST}} {words}" for mode, words in MODE_WORDS.items()]
-        self._mode = Choice(modes, label="how      ", chosen=_MODES.index(draft.mode), is_vertical=True, id="mode")
+        self._mode = Choice(MODE_LINES, label="how      ", chosen=MODES.index(draft.mode), is_vertical=True, id="mode")
         self._editor = Editor(draft.text)
         self._counter = Lines(id="counter")
         self._typed = self.entry("typed")
@@ -73,7 +70,7 @@ class InjectScreen(Dialog[InjectChoice | None]):
     @property
     def choice(self) -> InjectChoice:
         """What is in the dialog now."""
-        voice, mode = _VOICES[self._voice.index], _MODES[self._mode.index]
+        voice, mode = _VOICES[self._voice.index], MODES[self._mode.index]
         return InjectChoice(self._editor.text, voice, mode, self._model.value.strip())
 
     def parts(self) -> Iterable[Widget]:

@@ -98,6 +98,30 @@ async def test_a_runner_that_does_not_ask_is_loud():
         assert seen.app.navigator.place == "session"
 
 
+async def test_what_a_runner_tells_of_itself_makes_no_heading():
+    """A name that looked like one is a plain label; of a name of signs alone a word is left."""
+    facts = {"-- pid": "4711", "-- ": "odd", "----": "rule"}
+    hermes = crowd()
+    hermes.work.runners = [runner("local:dm:ana", agent=AgentName("coder"), facts=facts)]
+    async with desk(hermes, (140, 40)) as seen:
+        await seen.press("0", "j", "j", "enter", "2")
+        words = [line.partition("│")[2].split() for line in seen.text.splitlines()]
+        assert [line for line in words if line[1:] in (["4711"], ["odd"], ["rule"])] == [
+            ["pid", "4711"],
+            ["fact", "odd"],
+            ["fact", "rule"],
+        ]
+
+
+async def test_settings_are_shown_as_they_are_changed_and_as_the_shell_prints_them():
+    """Plain words without quotes, lists as JSON."""
+    async with desk(crowd(), (140, 40)) as seen:
+        await seen.press("0", "j", "j", "enter", "3")
+        shown = [line.strip() for line in seen.text.splitlines()]
+        for line in ("runner: acp", 'command: ["hermes-acp"]', "concurrency: 4"):
+            assert line in shown
+
+
 async def test_pausing_asks_for_a_reason_and_the_same_key_resumes():
     """P on a ready agent pauses it, on a paused one resumes it."""
     async with desk(crowd(), (140, 40)) as seen:

@@ -106,9 +106,11 @@ def test_an_open_approval_is_found_by_its_session_until_it_is_decided():
     found = mirror.approval_of(asked.session_id)
     assert found is not None
     assert found.id == "a1"
+    assert (mirror.open_count(asked.session_id), mirror.open_count("another")) == (1, 0)
     decided = changed(asked, state=ApprovalState.DENIED, decided=NOW, decided_by="ana")
     mirror.apply(record(2, approvals.ApprovalDecided(approval=decided)))
     assert mirror.approval_of(asked.session_id) is None
+    assert mirror.open_count(asked.session_id) == 0
     assert mirror.decided_approvals == [decided]
 
 
