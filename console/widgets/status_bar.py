@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from rich.style import Style
 from textual.strip import Strip
 
-from console.text import cell_width, clean
+from console.text import cell_width, clean, cut
 from console.widgets.surface import Span, Surface
 
 Part = tuple[str, str]
 """Text and its tone."""
 
 _GAP = "  "
+_SECOND = 2
+_LEAST_CELLS = 8
 
 
 def _width(parts: Sequence[Part]) -> int:
@@ -20,7 +22,10 @@ def _width(parts: Sequence[Part]) -> int:
 
 
 class StatusBar(Surface):
-    """Facts on the left and on the right of one line. Where it is narrow the last of the left ones go first."""
+    """Facts on the left and on the right of one line. Where it is narrow the last of the left ones go first.
+
+    The second, which says what the line is about, is cut before it goes.
+    """
 
     DEFAULT_CSS = "StatusBar { height: 1; }"
 
@@ -43,8 +48,12 @@ class StatusBar(Surface):
         def needed() -> int:
             return _width(left) + _width(right) + (len(_GAP) if left and right else 0)
 
-        while len(left) > 1 and needed() > width:
+        while len(left) > _SECOND and needed() > width:
             left.pop()
+        if len(left) == _SECOND and (over := needed() - width) > 0:
+            words, tone = left.pop()
+            if (room := cell_width(words) - over) >= _LEAST_CELLS:
+                left.append((cut(words, room, ellipsis=self.glyphs.ellipsis), tone))
         while right and needed() > width:
             right.pop(0)
         return left, right

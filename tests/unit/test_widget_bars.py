@@ -40,6 +40,24 @@ async def test_a_narrow_bar_drops_its_least_parts_whole(width: int, line: str) -
         assert screen_lines(pilot.app)[0].rstrip() == line
 
 
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (41, "tasks >  renew the certificate    live"),
+        (30, "tasks >  renew the cert…  live"),
+        (24, "tasks >  renew th…  live"),
+        (20, "tasks >         live"),
+    ],
+)
+async def test_what_a_line_is_about_is_cut_before_it_goes(width: int, line: str) -> None:
+    """A long title leaves some of itself; eight cells are the least that says anything."""
+    bar = StatusBar()
+    bar.set_parts([("tasks >", "quiet"), ("renew the certificate", "strong"), ("more", "plain")], [("live", "well")])
+    async with Bench(bar).run_test(size=(width, 3)) as pilot:
+        await pilot.pause()
+        assert " ".join(screen_lines(pilot.app)[0].split()) == " ".join(line.split())
+
+
 async def test_equal_parts_draw_nothing() -> None:
     """A second that changes no word costs nothing."""
     drawn: list[int] = []
