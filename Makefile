@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check format lint types types-mypy types-pyright layers sizes spelling docs-current fix bench bench-mailbox docs torture interop clean
+.PHONY: help setup run demo test check format lint types types-mypy types-pyright layers sizes spelling docs-current fix bench bench-mailbox docs torture differential interop platforms clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,7 +28,7 @@ demo: $(READY) ## open the console on a throw-away home with a simulated fleet
 	$(BIN)/hermes-console demo
 
 test: $(READY) ## run the tests
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not torture and not interop" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not torture and not interop and not differential and not platforms" $(ARGS)
 
 check: format lint types layers sizes spelling docs-current ## run every check that is not a test
 
@@ -74,8 +74,14 @@ docs: $(READY) ## write the generated pages again
 torture: $(READY) ## kills, full disks, clock jumps; TORTURE=long for the long form
 	HERMES_TORTURE=$(or $(TORTURE),short) $(BIN)/pytest -p no:randomly -m torture $(ARGS)
 
+differential: $(READY) ## sessions, access and pairing against hermes-agent, which it fetches when it is missing
+	$(BIN)/pytest -p no:randomly -m differential tests/differential $(ARGS)
+
 interop: $(READY) ## other people's clients against our server, and real agents behind it; fetches them when they are missing
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m interop tests/interop $(ARGS)
+
+platforms: $(READY) ## real servers of messaging platforms, and whole cores that talk to them; fetches them when they are missing
+	$(BIN)/pytest -p no:randomly -m platforms tests/platforms $(ARGS)
 
 clean: ## remove everything that can be made again
 	rm -rf $(VENV) .venv-* .npm-agents* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks build dist snapshot_report.html

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.report import ALL, MAIL, Figure, as_markdown, record
 
-PARTS = ("startup", "keys", "stall", "table", "gateway", "agents", "mailbox")
+PARTS = ("startup", "keys", "stall", "table", "gateway", "access", "outbox", "agents", "mailbox")
 
 
 def main() -> int:

@@ -31,6 +31,7 @@ from core.api.base import Actor, ActorKind, AgentName, MessageId, RunId, Session
 from core.api.errors import Unavailable
 from core.api.sessions import MessageView, SendReceipt
 from core.api.tasks import Routing, StartTask
+from core.api.transcripts import EntryView
 from core.clock import SystemClock
 from core.ids import IdSource
 from core.journal import Journal
@@ -74,6 +75,9 @@ class Nobody:
 
     async def stop(self, session_id: SessionId, *, message_id: MessageId | None, reason: str, actor: Actor) -> bool:
         return False
+
+    async def said(self, session_id: SessionId, epoch: int) -> Sequence[EntryView]:
+        return ()
 
     async def note(self, session_id: SessionId, text: str, actor: Actor) -> None:
         return

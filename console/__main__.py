@@ -14,8 +14,9 @@ def main() -> int:
     early = _early(argv)
     if early is None:
         return _run(argv)
-    # Imports make many objects and hardly any garbage: the search for it would take a tenth of the start.
-    gc.set_threshold(50_000, 50, 100)
+    # Imports make many objects and hardly any garbage: the search for it would take a tenth of the start. More than
+    # there are before console.collecting takes over.
+    gc.set_threshold(500_000, 50, 100)
     from console import prepaint
 
     noun, home = early
@@ -71,8 +72,10 @@ def _run(argv: list[str]) -> int:
     from pathlib import Path
 
     from console import headless
+    from console.shell.local import Daemon
     from core.api.errors import HermesError
     from core.api.port import Hermes
+    from core.api.processes import ImportView, ProcessView, ProfileHomes
     from core.api.system import ConfigView, HealthView
 
     class CoreDoors:
@@ -86,10 +89,55 @@ def _run(argv: list[str]) -> int:
 
             return await connect.attach(home)
 
-        def serve(self, home: Path, on_ready: Callable[[HealthView], None]) -> int:
+        def serve(self, home: Path, on_ready: Callable[[HealthView], None], *, unsafe: bool = False) -> int:
             from core import connect
 
-            return connect.serve_forever(home, on_ready=on_ready)
+            return connect.serve_forever(home, on_ready=on_ready, unsafe=unsafe)
+
+        def open_quietly(self, home: Path) -> Hermes:
+            from core import connect
+
+            return connect.open_quietly(home)
+
+        def process(self, home: Path) -> ProcessView:
+            from core import connect
+
+            return connect.process(home)
+
+        def start_daemon(self, home: Path, *, unsafe: bool) -> Daemon:
+            from core import connect
+
+            flags = ("--unsafe",) if unsafe else ()
+            return connect.start_daemon(home, self.command_line(home, *flags, "serve"))
+
+        def log_tail(self, home: Path, line_count: int) -> Sequence[str]:
+            from core import connect
+
+            return connect.log_tail(home, line_count)
+
+        def terminate(self, home: Path, *, kill: bool) -> int:
+            from core import connect
+
+            return connect.terminate(home, kill=kill)
+
+        def command_line(self, home: Path, *words: str) -> Sequence[str]:
+            # -P: nothing is imported from the folder in which it is started.
+            return (sys.executable, "-P", "-m", "console", "--home", str(home.absolute()), *words)
+
+        def profiles(self, root: Path) -> ProfileHomes:
+            from core import connect
+
+            return connect.profiles(root)
+
+        def profile_home(self, root: Path, name: str) -> Path:
+            from core import connect
+
+            return connect.home_of_profile(root, name)
+
+        def import_hermes(self, home: Path, source: Path, *, write: bool) -> ImportView:
+            from core import connect
+
+            return connect.import_hermes(home, source, write=write)
 
         def prepare_demo(self, home: Path) -> None:
             from core import connect
@@ -106,12 +154,12 @@ def _run(argv: list[str]) -> int:
 
             return connect.config_errors(home)
 
-        def screen(self, home: Path, *, is_embedded: bool, read_only: bool, demo: bool) -> int:
+        def screen(self, home: Path, *, is_embedded: bool, read_only: bool, demo: bool, unsafe: bool = False) -> int:
             if _early(argv) is None:
                 from console import prepaint
 
                 prepaint.paint(home)
-            return _screen(str(home), is_embedded=is_embedded, read_only=read_only, demo=demo)
+            return _screen(str(home), is_embedded=is_embedded, read_only=read_only, demo=demo, unsafe=unsafe)
 
         def leave_screen(self) -> None:
             _leave_screen()
@@ -119,7 +167,7 @@ def _run(argv: list[str]) -> int:
     return headless.main(argv, CoreDoors())
 
 
-def _screen(place: str, *, is_embedded: bool, read_only: bool, demo: bool) -> int:
+def _screen(place: str, *, is_embedded: bool, read_only: bool, demo: bool, unsafe: bool = False) -> int:
     """Open the screen. An embedded core is stopped at the end, or goes on until told to stop when it was kept."""
     from collections.abc import Callable
     from pathlib import Path
@@ -140,18 +188,22 @@ def _screen(place: str, *, is_embedded: bool, read_only: bool, demo: bool) -> in
     goes_on: list[Callable[[], int]] = []
 
     def open_hermes() -> Hermes:
-        core = connect.open_embedded(home) if is_embedded else connect.attach_threaded(home)
+        core = connect.open_embedded(home, unsafe=unsafe) if is_embedded else connect.attach_threaded(home)
         ends.append(core.stop)
         goes_on.append(lambda: connect.stay(core))
+        if is_left:
+            # The screen was closed before the core was up.
+            core.stop()
         return core
 
-    keep = False
+    is_left = keep = False
     try:
         result = app.run(
             open_hermes, options_from(config, home=home, is_embedded=is_embedded, read_only=read_only, demo=demo)
         )
         keep = result.keep_core and is_embedded and bool(goes_on)
     finally:
+        is_left = True
         if not keep:
             for end in ends:
                 end()

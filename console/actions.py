@@ -1,8 +1,10 @@
 """The one registry of what an operator can do: keys, palette, help and shell commands are made from it."""
 
 from console.action import Action, Level, Where
+from console.automation_actions import AUTOMATION_ACTIONS
+from console.gateway_actions import GATEWAY_ACTIONS
 from console.work_actions import WORK_ACTIONS
-from core.api import deliveries, mailboxes, sessions, system
+from core.api import deliveries, mailboxes, session_queue, sessions, system
 from core.api.mail import PostMail, PurgeMailbox, RedriveMail
 
 _EVERYWHERE = Where(("*",))
@@ -13,12 +15,20 @@ _LISTS = Where(
         "overview",
         "sessions",
         "approvals",
+        "pairing",
+        "access",
+        "why",
         "grants",
         "agents",
         "tasks",
         "events",
+        "audit",
+        "config",
         "platforms",
         "deliveries",
+        "outboxes",
+        "hooks",
+        "cron",
         "mailboxes",
         "mailbox",
         "dead",
@@ -80,7 +90,7 @@ ACTIONS: tuple[Action, ...] = (
         where=Where(("events", "session", "task")),
         group="view",
     ),
-    Action(id="log.older", title="older", key="b", level=Level.VIEW, where=Where(("events",)), group="view"),
+    Action(id="log.older", title="older", key="b", level=Level.VIEW, where=Where(("events", "audit")), group="view"),
     Action(id="obj.raw", title="raw JSON", key="y", level=Level.VIEW, where=_EVERYWHERE, group="view"),
     Action(id="obj.copy", title="copy id", key="c", level=Level.VIEW, where=_EVERYWHERE, group="view"),
     Action(id="app.vitals", title="vitals", key="", level=Level.VIEW, where=_EVERYWHERE, group="app"),
@@ -135,7 +145,7 @@ ACTIONS: tuple[Action, ...] = (
         level=Level.FINAL,
         where=_IN_SESSION,
         group="act",
-        command=sessions.DropMessage,
+        command=session_queue.DropMessage,
         verb=("sessions", "drop"),
         loses="the queued message: the agent will never see it",
     ),
@@ -254,6 +264,8 @@ ACTIONS: tuple[Action, ...] = (
         loses="runs that do not end within the drain time; queued messages wait for the next start",
     ),
     *WORK_ACTIONS,
+    *GATEWAY_ACTIONS,
+    *AUTOMATION_ACTIONS,
 )
 
 

@@ -11,8 +11,12 @@ from console.act_group import ActGroup
 from console.action import Action
 from console.agent_acts import AgentActs
 from console.approval_acts import ApprovalActs
+from console.automation_acts import AutomationActs
 from console.mail_acts import MailActs
 from console.orders import operator
+from console.outbox_acts import OutboxActs
+from console.pairing_acts import PairingActs
+from console.platform_acts import PlatformActs
 from console.queue_acts import QueueActs, QueueHost
 from console.receipts import delivery_words, dropped, interrupted, sent, stopping, was_reset
 from console.session_facts import queue_words, usage_words
@@ -23,14 +27,8 @@ from console.widgets.inject_choice import InjectChoice
 from core.api.base import DeliveryId, MessageId, PlatformName, SessionId
 from core.api.deliveries import DeliveryView, DropDelivery, RetryDelivery
 from core.api.platforms import PlatformState
-from core.api.sessions import (
-    DropMessage,
-    InterruptSession,
-    OpenSession,
-    ResetSession,
-    SendMessage,
-    SessionView,
-)
+from core.api.session_queue import DropMessage
+from core.api.sessions import InterruptSession, OpenSession, ResetSession, SendMessage, SessionView
 from core.api.system import Shutdown
 
 _OPENABLE = frozenset({"loopback"})
@@ -51,7 +49,17 @@ class Acts(ActGroup[ActHost]):
         super().__init__(host)
         self.drafts: dict[str, InjectChoice] = {}
         self.approvals = ApprovalActs(host, surface=f"console:{operator().name}")
-        self._groups = (MailActs(host), AgentActs(host), TaskActs(host), self.approvals, QueueActs(host))
+        self._groups = (
+            MailActs(host),
+            AgentActs(host),
+            TaskActs(host),
+            self.approvals,
+            QueueActs(host),
+            AutomationActs(host),
+            OutboxActs(host),
+            PlatformActs(host),
+            PairingActs(host),
+        )
 
     async def run(self, action: Action, target: Target) -> None:
         """Carry an action out on what was under the cursor when its key came."""

@@ -7,17 +7,18 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from textual import events
-from textual.app import App
 from textual.command import Provider
 from textual.screen import ModalScreen, Screen
+from textual.widgets import Input
 
 from console import text
 from console.action import Action, Level
-from console.actions import actions_for, find_action
+from console.actions import find_action
 from console.acts import Acts
-from console.command_line import find_session, parse_command
+from console.command_line import parse_command
 from console.core_link import CoreLink
 from console.desk import CommandInput, DeskScreen
+from console.early_keys import EarlyKeysApp
 from console.feed import HEALTH_PERIOD_S
 from console.glyphs import is_ascii_only
 from console.keymap import build_keymap
@@ -34,7 +35,7 @@ from console.screens.help import HelpView
 from console.screens.overview import OverviewView
 from console.screens.raw import RawView
 from console.screens.session import SessionDetailView
-from console.terminal import HermesDriver, copy_sequence
+from console.terminal import HermesDriver, write_copy
 from console.theme import ANSI, THEMES, choose_theme
 from console.views import build_views
 from console.widgets.event_log import EventLog
@@ -45,6 +46,7 @@ from core.api.port import Hermes
 
 T = TypeVar("T")
 _TWICE_S = 2.0
+_LINES = frozenset({"app.command", "view.filter"})
 
 
 def run(open_hermes: Callable[[], Hermes], options: ConsoleOptions) -> ConsoleResult:
@@ -59,7 +61,7 @@ def run(open_hermes: Callable[[], Hermes], options: ConsoleOptions) -> ConsoleRe
     return result or ConsoleResult(app.return_code or 0, keep_core=options.on_hangup == "keep")
 
 
-class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
+class ConsoleApp(EarlyKeysApp[ConsoleResult], inherit_bindings=False):
     """Keys become actions, records become redraws, commands become receipts.
 
     now: local monotonic seconds; tests give their own.
@@ -157,6 +159,16 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
 
     # -- keys and actions ----------------------------------------------------
 
+    def takes_early(self, key: str) -> bool:
+        """Open the command line, if that is what a key does here."""
+        is_free = self.screen is self.desk and not self.desk.is_asking and not isinstance(self.focused, Input)
+        action = self.keymap.find(key, self.navigator.place) if is_free and self.link.failure is None else None
+        if action is None or action.id not in _LINES:
+            return False
+        self.redraw.note_key()
+        self.do_action(action.id)
+        return True
+
     def wants_key(self, key: str) -> bool:
         """Whether a key is an action here. Asked for every key that no widget took."""
         self.redraw.note_key()
@@ -185,7 +197,7 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
     def why_not(self, action: Action) -> str:
         """Why an action does nothing now; "" when it works."""
         if action.command is None:
-            return ""
+            return self.acts.why_not(action, self.navigator.view.target())
         if self.options.read_only and action.level > Level.VIEW:
             return "read-only session"
         if not self.link.is_up:
@@ -255,13 +267,11 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
 
     def _copy(self) -> None:
         words = self.navigator.view.target().best_id
-        if not words:
+        if words:
+            write_copy(self, words, in_tmux=self._in_tmux)
+            self.say(f"given to the terminal's clipboard: {text.clean(words)}")
+        else:
             self.say("nothing to copy is under the cursor", "needs")
-            return
-        sequence = copy_sequence(words, self._in_tmux)
-        if self._driver is not None:
-            self._driver.write(sequence.data)
-        self.say(f"given to the terminal's clipboard: {text.clean(words)}")
 
     # -- the command line ----------------------------------------------------
 
@@ -293,7 +303,7 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
         self.redraw.show_crumb()
 
     def _obey(self, line: str) -> None:
-        order = parse_command(line, self.mirror.sessions)
+        order = parse_command(line, self.mirror.sessions, self.navigator.place)
         if order.verb == "go":
             self.go(order.words, order.argument)
         elif order.verb == "action":
@@ -344,17 +354,6 @@ class ConsoleApp(App[ConsoleResult], inherit_bindings=False):
     async def question(self, query: Query[V]) -> V | None:
         """Ask and wait; None after an error, which is shown."""
         return await self.link.question(query)
-
-    # -- palette -------------------------------------------------------------
-
-    def palette_actions(self) -> list[tuple[Action, str, str]]:
-        """What can be done here, with keys and reasons."""
-        here = actions_for(self.navigator.place)
-        return [(action, self.keymap.sign_of(action.id), self.why_not(action)) for action in here]
-
-    def palette_sessions(self, words: str, limit: int) -> list[str]:
-        """Sessions whose id holds the words."""
-        return find_session(words, self.mirror.sessions)[:limit]
 
     # -- terminal ------------------------------------------------------------
 

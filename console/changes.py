@@ -11,6 +11,11 @@ class Changes:
         self.platforms: set[str] = set()
         self.mailboxes: set[str] = set()
         self.tasks: set[str] = set()
+        self.hooks: set[str] = set()
+        self.jobs: set[str] = set()
+        self.pairings: set[str] = set()
+        self.outboxes: set[str] = set()
+        self.has_invites = False
         self.has_agents = False
         self.has_grants = False
         self.has_mail = False
@@ -28,6 +33,11 @@ class Changes:
             or self.platforms
             or self.mailboxes
             or self.tasks
+            or self.hooks
+            or self.jobs
+            or self.pairings
+            or self.outboxes
+            or self.has_invites
             or self.has_agents
             or self.has_grants
             or self.has_mail

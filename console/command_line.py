@@ -5,13 +5,17 @@ from difflib import get_close_matches
 
 import msgspec
 
-from console.actions import ACTIONS
+from console.actions import ACTIONS, actions_for
 
 VIEWS = (
     "overview",
     "sessions",
     "approvals",
+    "pairing",
+    "access",
+    "why",
     "deliveries",
+    "outboxes",
     "mailboxes",
     "mailbox",
     "mail",
@@ -22,17 +26,29 @@ VIEWS = (
     "task",
     "grants",
     "platforms",
+    "hooks",
+    "cron",
     "events",
+    "audit",
+    "config",
     "vitals",
     "help",
 )
 THEMES = ("dark", "light", "contrast", "ansi")
 _ALIASES = {
     "ov": "overview",
+    "pulse": "overview",
     "s": "sessions",
     "a": "approvals",
     "inbox": "approvals",
+    "pair": "pairing",
+    "pairings": "pairing",
+    "admitted": "access",
+    "explain": "why",
     "d": "deliveries",
+    "ob": "outboxes",
+    "outbox": "outboxes",
+    "accounts": "outboxes",
     "mb": "mailboxes",
     "queues": "mailboxes",
     "m": "mail",
@@ -45,10 +61,16 @@ _ALIASES = {
     "runs": "tasks",
     "permissions": "grants",
     "p": "platforms",
+    "adapters": "platforms",
+    "crons": "cron",
+    "hk": "hooks",
+    "jobs": "cron",
     "journal": "events",
     "log": "events",
     "logs": "events",
     "e": "events",
+    "ops": "audit",
+    "settings": "config",
     "h": "help",
     "q": "quit",
     "stop": "shutdown",
@@ -103,8 +125,11 @@ def find_session(part: str, ids: Iterable[str]) -> list[str]:
     return next((kind for kind in kinds if kind), kinds[0])
 
 
-def parse_command(line: str, session_ids: Iterable[str]) -> Order:
-    """The order that a line gives; one that is not understood says so with what is nearest."""
+def parse_command(line: str, session_ids: Iterable[str], place: str = "") -> Order:
+    """The order that a line gives; one that is not understood says so with what is nearest.
+
+    place: where it was typed; what a word such as pause is about depends on it.
+    """
     head, _, rest = line.strip().removeprefix(":").strip().partition(" ")
     rest = rest.strip()
     name = _ALIASES.get(head.lower(), head.lower())
@@ -116,15 +141,17 @@ def parse_command(line: str, session_ids: Iterable[str]) -> Order:
         return Order(verb="go", words=name, argument=rest.removeprefix("/"))
     if name == "theme" and rest in THEMES:
         return Order(verb="theme", words=rest)
-    return _other(name, head)
+    return _other(name, head, place)
 
 
-def _other(name: str, head: str) -> Order:
+def _other(name: str, head: str, place: str) -> Order:
     if name == "theme":
         return Order(verb="say", words=f"theme is one of {', '.join(THEMES)}")
     if name == "retry":
         return Order(verb="retry", words="")
-    action_id = _ACTIONS.get(name, name)
+    deeds = [action for action in actions_for(place) if action.command is not None] if place else []
+    here = [action.id for action in deeds if action.id.partition(".")[2] == name]
+    action_id = here[0] if len(here) == 1 else _ACTIONS.get(name, name)
     if any(action.id == action_id for action in ACTIONS):
         return Order(verb="action", words=action_id)
     near = get_close_matches(name, names(), 1, 0.5)

@@ -5,9 +5,12 @@ from typing import Any
 
 import msgspec
 
+from console.automation_lines import AUTOMATION_WORDS
+from console.gateway_lines import GATEWAY_WORDS
+from console.outbox_lines import OUTBOX_WORDS
 from console.text import clipped, counted
 from console.work_lines import WORK_WORDS
-from core.api import approvals, deliveries, mailboxes, platforms, sessions, system
+from core.api import approvals, deliveries, mailboxes, platforms, session_queue, sessions, system
 from core.api.base import Event, Record
 from core.api.mail import MailboxPurged, MailDied, MailRedriven
 from core.api.runs import RunOutcome
@@ -41,7 +44,7 @@ def _steered(event: sessions.MessageSteered) -> tuple[str, str, str]:
     return "info", "message steered", f"{event.message.sender}: {clipped(event.message.text)}"
 
 
-def _dropped(event: sessions.MessageDropped) -> tuple[str, str, str]:
+def _dropped(event: session_queue.MessageDropped) -> tuple[str, str, str]:
     why = f" ({clipped(event.reason)})" if event.reason else ""
     return "warn", "message dropped", f"{clipped(event.message.text)}{why}"
 
@@ -130,6 +133,25 @@ def _platform(level: str, kind: str) -> Callable[[Any], tuple[str, str, str]]:
     return words
 
 
+def _platform_gone(event: platforms.PlatformDisconnected) -> tuple[str, str, str]:
+    state = event.platform.state
+    level = "fail" if state in platforms.TROUBLED else "info"
+    return level, f"platform {state.value}", clipped(event.platform.last_error or event.platform.kind)
+
+
+def _platform_paused(event: platforms.PlatformPaused) -> tuple[str, str, str]:
+    pause = event.platform.pause
+    why = f": {clipped(pause.reason)}" if pause is not None and pause.reason else ""
+    return "warn", "platform paused", f"{clipped(pause.by) if pause is not None else 'somebody'}{why}"
+
+
+def _platform_probed(event: platforms.PlatformProbed) -> tuple[str, str, str]:
+    probe = event.platform.probe
+    if probe is None or probe.latency_s is None:
+        return "fail", "platform probed", clipped(probe.error if probe is not None else "")
+    return "good", "platform probed", f"answered in {probe.latency_s * 1000:.0f} ms"
+
+
 def _mailbox(level: str, kind: str) -> Callable[[Any], tuple[str, str, str]]:
     def words(event: Any) -> tuple[str, str, str]:
         view = event.mailbox
@@ -182,7 +204,7 @@ _WORDS: dict[type[Event], Callable[[Any], tuple[str, str, str]]] = {
     sessions.MessageQueued: _said,
     sessions.MessageRefused: _refused,
     sessions.MessageSteered: _steered,
-    sessions.MessageDropped: _dropped,
+    session_queue.MessageDropped: _dropped,
     sessions.RunStarted: _run_started,
     sessions.SessionActive: _active,
     sessions.RunOutput: _output,
@@ -200,7 +222,12 @@ _WORDS: dict[type[Event], Callable[[Any], tuple[str, str, str]]] = {
     deliveries.DeliveryDied: _delivery("fail", "delivery dead"),
     deliveries.DeliveryDropped: _delivery("warn", "delivery dropped"),
     platforms.PlatformConnected: _platform("good", "platform up"),
-    platforms.PlatformDisconnected: _platform("fail", "platform down"),
+    platforms.PlatformDisconnected: _platform_gone,
+    platforms.PlatformDeaf: _platform("fail", "platform deaf"),
+    platforms.PlatformPaused: _platform_paused,
+    platforms.PlatformResumed: _platform("good", "platform resumed"),
+    platforms.PlatformReconnecting: _platform("info", "reconnect asked"),
+    platforms.PlatformProbed: _platform_probed,
     platforms.PlatformActive: _platform("info", "platform active"),
     mailboxes.MailboxCreated: _mailbox("good", "mailbox made"),
     mailboxes.MailboxChanged: _mailbox("info", "mailbox rules"),
@@ -216,6 +243,9 @@ _WORDS: dict[type[Event], Callable[[Any], tuple[str, str, str]]] = {
     system.AlarmRaised: _alarm,
     system.UnknownEvent: _unknown,
     **WORK_WORDS,
+    **GATEWAY_WORDS,
+    **OUTBOX_WORDS,
+    **AUTOMATION_WORDS,
 }
 
 

@@ -23,7 +23,7 @@ class Exit(IntEnum):
 
 _MEANINGS = {
     Exit.OK: "done",
-    Exit.INTERNAL: "a fault of the program, or a run that ended without an answer",
+    Exit.INTERNAL: "a fault of the program, a run that ended without an answer, or a core that hangs",
     Exit.INVALID: "wrong usage, a value that cannot be, or a configuration that cannot be used",
     Exit.NOT_FOUND: "no such session, approval, delivery, mailbox or message",
     Exit.REFUSED: "understood, but a rule or a bound forbids it, or the confirmation was not given",

@@ -10,10 +10,14 @@ import msgspec
 from console.mirror import Mirror
 from console.orders import error_words, fault_words
 from core.api.approvals import ListApprovals, ListGrants
-from core.api.base import Query, Record, Seq, V
+from core.api.base import SYSTEM, Event, Query, Record, Seq, V
 from core.api.deliveries import ListDeliveries
 from core.api.errors import DeadlineExceeded, HermesError, Lagged, StoreError, Unavailable
+from core.api.hooks import HooksLoaded, ListHooks
+from core.api.jobs import JobChanged, JobRemoved, ListJobs
 from core.api.mailboxes import ListMailboxes
+from core.api.outboxes import ListOutboxes, OutboxActive
+from core.api.pairings import ListPairings
 from core.api.platforms import ListPlatforms
 from core.api.port import Hermes
 from core.api.profiles import ListProfiles
@@ -23,6 +27,7 @@ from core.api.tasks import ListTasks, TaskFilter
 from core.api.transcripts import ReadTranscript
 
 PAGE_ROWS = 2_000
+_DELIVERY_ROWS = 1_000
 HEALTH_PERIOD_S = 2.0
 QUERY_LIMIT_S = 15.0
 _SLICE_S = 0.004
@@ -147,11 +152,30 @@ class Feed:
         self._mirror.load_approvals(await self._query(ListApprovals(limit=500)))
         self._mirror.load_grants(await self._query(ListGrants()))
         self._mirror.load_tasks(await self._query(ListTasks(only=TaskFilter(archived=None), limit=200)))
-        self._mirror.load_deliveries(await self._query(ListDeliveries(limit=1000)))
+        held = await self._query(ListDeliveries(limit=_DELIVERY_ROWS))
+        self._mirror.load_deliveries(held, is_whole=len(held.deliveries) < _DELIVERY_ROWS)
+        self._mirror.load_pairings(await self._query(ListPairings(limit=1_000)))
+        for outbox in (await self._query(ListOutboxes())).outboxes:
+            self._shown(OutboxActive(outbox=outbox))
+        await self._load_automation()
         await self._load_mailboxes()
         self._mirror.load_events(await self._query(ListEvents(before=Seq(after + 1), limit=500)))
         self._set(Line(state=LineState.LOADING, as_of=self._mono(), total=self._mirror.session_total))
         return after
+
+    async def _load_automation(self) -> None:
+        hooks = await self._query(ListHooks())
+        jobs = await self._query(ListJobs())
+        # One that was removed and made again meanwhile counts its versions anew.
+        removed = [JobRemoved(name=name) for name in self._mirror.work.automation.jobs]
+        made = [JobChanged(job=job) for job in jobs.jobs]
+        events: tuple[Event, ...] = (HooksLoaded(hooks=hooks.hooks), *removed, *made)
+        for event in events:
+            self._shown(event)
+
+    def _shown(self, event: Event) -> None:
+        """Take a fact in as if it had just been told."""
+        self._mirror.apply(Record(seq=Seq(0), at=0.0, actor=SYSTEM, subject="", event=event, durable=False))
 
     async def _load_mailboxes(self) -> None:
         try:

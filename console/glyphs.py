@@ -106,7 +106,10 @@ _STATES: dict[type[StrEnum], dict[str, tuple[str, str, str, Tone]]] = {
     PlatformState: {
         PlatformState.CONNECTING: ("◌", "o", "connecting", "busy"),
         PlatformState.CONNECTED: ("✓", "+", "connected", "well"),
+        PlatformState.DEAF: ("▲", "!", "deaf", "failing"),
+        PlatformState.CONFLICT: ("◆", "?", "conflict", "failing"),
         PlatformState.DOWN: ("✗", "x", "down", "failing"),
+        PlatformState.PAUSED: ("■", "=", "paused", "needs"),
         PlatformState.OFF: ("·", "-", "off", "quiet"),
     },
     DeliveryState: {

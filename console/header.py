@@ -78,6 +78,9 @@ def _waiting(mirror: Mirror) -> list[Part]:
     facts: list[Part] = []
     if waiting:
         facts.append((f"{waiting} to decide", "needs"))
+    asking = len(mirror.work.gateway.open_pairings)
+    if asking:
+        facts.append((f"{asking} at the door", "needs"))
     if counts["failed"]:
         facts.append((f"{text.count(counts['failed'])} failed", "failing"))
     return facts

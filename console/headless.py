@@ -14,40 +14,64 @@ from typing import Protocol
 import msgspec
 
 from console.exit_codes import Exit
-from console.shell import agents, approvals, dead, deliveries, events, mailboxes, session_queue, sessions, system, tasks
+from console.shell import (
+    access,
+    agents,
+    approvals,
+    audit,
+    breakers,
+    cron,
+    dead,
+    deliveries,
+    events,
+    gateway,
+    hooks,
+    imports,
+    mailboxes,
+    pairing,
+    pairing_imports,
+    platforms,
+    services,
+    session_queue,
+    sessions,
+    system,
+    tasks,
+)
 from console.shell.arguments import parsed
 from console.shell.call import Call, Streams, Verb, complain, operator
+from console.shell.local import LocalCall, LocalVerb, ProcessDoors
 from core.api.codec import encode
 from core.api.errors import HermesError, InvalidInput, Unavailable
-from core.api.port import Hermes
-from core.api.system import ConfigView, HealthView
+from core.api.system import HealthView
 
 VERBS: dict[tuple[str, str], Verb] = {
     (verb.noun, verb.verb): verb
-    for noun in (sessions, session_queue, approvals, tasks, agents, deliveries, mailboxes, dead, events, system)
+    for noun in (sessions, session_queue, approvals, tasks, agents, deliveries, mailboxes, dead, events, audit, system)
+    for verb in noun.VERBS
+} | {
+    (verb.noun, verb.verb): verb
+    for noun in (access, pairing, pairing_imports, hooks, cron, breakers, platforms)
     for verb in noun.VERBS
 }
-
+LOCAL_VERBS: dict[tuple[str, str], LocalVerb] = {
+    (verb.noun, verb.verb): verb for noun in (gateway, services, imports) for verb in noun.VERBS
+}
 
 _CONFIG_NAME = "config.yaml"
 
 
-class Doors(Protocol):
+class Doors(ProcessDoors, Protocol):
     """The ways to a core and to the screen, which the entry point knows and nobody else."""
 
     def default_home(self) -> Path:
         """The home that is used when none is named."""
         ...
 
-    async def attach(self, home: Path) -> Hermes:
-        """Connect to the core that runs on a home. Raises Unavailable when none does."""
+    def serve(self, home: Path, on_ready: "OnReady", *, unsafe: bool = False) -> int:
+        """Run the core of a home until told to stop. unsafe: never in safe mode. Returns the exit code."""
         ...
 
-    def serve(self, home: Path, on_ready: "OnReady") -> int:
-        """Run the core of a home until told to stop. Returns the exit code."""
-        ...
-
-    def screen(self, home: Path, *, is_embedded: bool, read_only: bool, demo: bool) -> int:
+    def screen(self, home: Path, *, is_embedded: bool, read_only: bool, demo: bool, unsafe: bool = False) -> int:
         """Open the screen, on a core in this process or on one that runs. Returns the exit code."""
         ...
 
@@ -57,10 +81,6 @@ class Doors(Protocol):
 
     def prepare_demo(self, home: Path) -> None:
         """Write the configuration of the demo into a throw-away home."""
-        ...
-
-    def read_config(self, home: Path) -> ConfigView:
-        """The configuration of a home as a core would read it now. Raises ConfigError."""
         ...
 
     def config_errors(self, home: Path) -> Sequence[HermesError]:
@@ -81,7 +101,7 @@ def main(argv: Sequence[str], doors: Doors, streams: Streams | None = None) -> i
     streams = streams or _own_streams(os.environ)
     with contextlib.redirect_stdout(streams.stdout), contextlib.redirect_stderr(streams.stderr):
         try:
-            args = parsed(argv, VERBS)
+            args = parsed(argv, {**VERBS, **LOCAL_VERBS})
         except SystemExit as stop:
             return int(stop.code or 0)
     try:
@@ -122,20 +142,34 @@ def _own_streams(environ: Mapping[str, str]) -> Streams:
 
 
 def _carried_out(args: argparse.Namespace, doors: Doors, streams: Streams) -> int:
-    home = Path(args.home).expanduser() if args.home else doors.default_home()
+    root = Path(args.home).expanduser() if args.home else doors.default_home()
+    home = doors.profile_home(root, args.profile) if args.profile else root
     called = (args.noun, args.verb)
     if args.noun == "config":
         return _config(home, doors, streams, args)
     if called in VERBS:
         return asyncio.run(perform(VERBS[called], args, home, doors, streams))
+    if called in LOCAL_VERBS:
+        return asyncio.run(_local(LOCAL_VERBS[called], LocalCall(args, home, root, doors, streams)))
+
+    def serve() -> int:
+        return doors.serve(home, lambda health: _is_ready(health, streams, as_json=args.json), unsafe=args.unsafe)
+
     match args.noun:
-        case "serve":
-            return doors.serve(home, lambda health: _is_ready(health, streams, as_json=args.json))
+        case "serve" | "gateway":
+            # `gateway run`: in the foreground, as a service manager wants it.
+            return serve()
         case "demo":
             return _demo(doors, streams, args)
         case noun:
             _need_terminal(streams)
-            return doors.screen(home, is_embedded=noun != "attach", read_only=args.read_only, demo=False)
+            return doors.screen(
+                home, is_embedded=noun != "attach", read_only=args.read_only, demo=False, unsafe=args.unsafe
+            )
+
+
+async def _local(verb: LocalVerb, call: LocalCall) -> int:
+    return await verb.run(call)
 
 
 async def perform(verb: Verb, args: argparse.Namespace, home: Path, doors: Doors, streams: Streams) -> int:
@@ -195,6 +229,8 @@ def _config_show(home: Path, doors: Doors, streams: Streams, args: argparse.Name
     except Unavailable:
         view = doors.read_config(home)
     streams.narrate("no core runs; this is what one would read now")
+    for problem in view.problems:
+        streams.narrate(f"problem: {problem}")
     if args.json:
         streams.write(encode(view).decode())
     else:

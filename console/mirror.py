@@ -13,7 +13,7 @@ from console.changes import Changes
 from console.event_line import EventLine, event_line
 from console.mailbox_rows import HANDLED, MailboxRows
 from console.session_index import SessionIndex, since
-from console.view_events import OF_APPROVALS, OF_SESSIONS, ONLY_LISTED
+from console.view_events import OF_APPROVALS, OF_DELIVERIES, OF_PLATFORMS, OF_SESSIONS, ONLY_LISTED
 from console.watched import WatchedSession
 from console.work_rows import HANDLED as WORK_HANDLED
 from console.work_rows import WorkRows
@@ -21,6 +21,7 @@ from core.api import approvals, deliveries, mailboxes, platforms, sessions, syst
 from core.api.approvals import ApprovalState, ApprovalView
 from core.api.base import Event, Mark, Record, Seq, SessionId
 from core.api.deliveries import DeliveryState, DeliveryView
+from core.api.pairings import PairingList
 from core.api.platforms import PlatformView
 from core.api.profiles import ProfileList, ProfileView
 from core.api.runs import Stop
@@ -50,9 +51,8 @@ class Mirror:
         self.seq = Seq(0)
         self.boot = 0
         self.session_total = 0
-        self.record_count = 0
-        self.event_total = 0
-        self.unknown_count = 0
+        self.has_all_deliveries = True
+        self.record_count, self.event_total, self.unknown_count = 0, 0, 0
         self.is_draining = False
         self.watched: WatchedSession | None = None
         self._changes = Changes()
@@ -108,6 +108,10 @@ class Mirror:
         """Standing permissions and remembered refusals."""
         self.work.load_grants(view, self._changes)
 
+    def load_pairings(self, view: PairingList) -> None:
+        """Senders that ask or were decided about, and invitations."""
+        self.work.gateway.load_pairings(view, self._changes)
+
     def load_platforms(self, view: platforms.PlatformList) -> None:
         """All connections; one that is not named any more is gone."""
         names = {str(platform.name) for platform in view.platforms}
@@ -134,8 +138,9 @@ class Mirror:
         for approval in view.approvals:
             self._put_approval(approval)
 
-    def load_deliveries(self, view: deliveries.DeliveryList) -> None:
-        """Deliveries that are not sent; one that is not named any more is done."""
+    def load_deliveries(self, view: deliveries.DeliveryList, *, is_whole: bool = True) -> None:
+        """Deliveries that are not sent; one that is not named any more is done. is_whole: all are named."""
+        self.has_all_deliveries = is_whole
         ids = {str(delivery.id) for delivery in view.deliveries}
         for key in self.deliveries.keys() - ids:
             del self.deliveries[key]
@@ -360,15 +365,11 @@ class Mirror:
         return {
             **dict.fromkeys(OF_SESSIONS, session),
             **dict.fromkeys(OF_APPROVALS, approval),
+            **dict.fromkeys(OF_DELIVERIES, delivery),
+            **dict.fromkeys(OF_PLATFORMS, platform),
             **dict.fromkeys(ONLY_LISTED, only_listed),
-            deliveries.DeliveryQueued: delivery,
             deliveries.DeliverySent: lambda event: self._end_delivery(event.delivery),
-            deliveries.DeliveryRetrying: delivery,
-            deliveries.DeliveryDied: delivery,
             deliveries.DeliveryDropped: lambda event: self._end_delivery(event.delivery),
-            platforms.PlatformConnected: platform,
-            platforms.PlatformDisconnected: platform,
-            platforms.PlatformActive: platform,
             system.CoreStarted: self._core_started,
             system.ShutdownStarted: self._shutdown_started,
             system.UnknownEvent: self._unknown_event,

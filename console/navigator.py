@@ -34,7 +34,8 @@ class Navigator:
         if (place, argument or self._argument) != (self.place, self._argument) and self.place not in _OVER:
             self._trail.append((self.place, self._argument))
             del self._trail[:-_TRAIL_LIMIT]
-        self._show(place, argument)
+        # Who names a row means that one, and not where the cursor was before.
+        self._show(place, argument, is_return=not argument)
 
     def back(self) -> None:
         """Close one thing: a filter, a tab, the view."""
@@ -52,7 +53,7 @@ class Navigator:
             self._trail.append((self.place, self._argument))
             self._show(place, argument)
 
-    def _show(self, place: str, argument: str) -> None:
+    def _show(self, place: str, argument: str, *, is_return: bool = True) -> None:
         view = self._views[place]
         if "table" in self.view.panes and (cursor := self._stage.table.cursor_id):
             self._cursors[self.place] = cursor
@@ -61,7 +62,7 @@ class Navigator:
         self.view = view
         self._argument = argument or (self._argument if place == "session" else "")
         view.enter(argument)
-        cursor = self._cursors.get(place)
+        cursor = self._cursors.get(place) if is_return else None
         if cursor and "table" in view.panes and place != "approvals":
             self._stage.table.move_to(cursor)
         self._desk.show_view(view)

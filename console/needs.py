@@ -3,14 +3,16 @@
 from collections.abc import Iterable
 
 from console import text
+from console.automation_needs import automation_needs
 from console.mailbox_words import unexplained
 from console.mirror import Mirror
 from console.need import Need
+from console.outbox_needs import outbox_needs
 from console.session_words import is_quiet, silent_s
 from console.work_needs import agent_needs, orphan_needs, task_needs
 from core.api.approvals import ApprovalView
 from core.api.mailboxes import MailboxView
-from core.api.platforms import PlatformState
+from core.api.platforms import TROUBLED
 from core.api.runs import ActionKind, Phase
 from core.api.sessions import SessionState, SessionView
 
@@ -28,13 +30,16 @@ def needs(mirror: Mirror, now: float) -> list[Need]:
     return [
         *_problems(mirror),
         *_platforms(mirror, now),
+        *outbox_needs(mirror, now),
         *_approvals(mirror, now),
+        *_pairings(mirror, now),
         *orphan_needs(mirror, now),
         *agent_needs(mirror, now),
         *_waiting(mirror, now),
         *_stuck(mirror, now),
         *_failed(mirror, now),
         *task_needs(mirror, now),
+        *automation_needs(mirror, now),
         *_dead(mirror, now),
         *_mail(mirror, now),
     ]
@@ -50,15 +55,15 @@ def _problems(mirror: Mirror) -> Iterable[Need]:
 
 def _platforms(mirror: Mirror, now: float) -> Iterable[Need]:
     for platform in sorted(mirror.platforms.values(), key=lambda item: item.name):
-        if platform.state is PlatformState.DOWN:
+        if platform.state in TROUBLED:
             yield Need(
                 id=f"platform:{platform.name}",
                 place="platforms",
                 argument=platform.name,
-                kind="down",
+                kind=platform.state.value,
                 tone="failing",
                 subject=text.clean(platform.name),
-                text=text.clean(platform.last_error) or f"{platform.kind} is down",
+                text=text.clean(platform.last_error) or f"{platform.kind} is {platform.state.value}",
                 age_s=mirror.age_s(platform.since, now),
             )
 
@@ -103,6 +108,28 @@ def _approvals(mirror: Mirror, now: float) -> Iterable[Need]:
             subject=f"{more} more",
             text="approvals wait",
             place="approvals",
+        )
+
+
+def _pairings(mirror: Mirror, now: float) -> Iterable[Need]:
+    waiting = mirror.work.gateway.open_pairings
+    for view in waiting[:_SINGLE_LIMIT]:
+        name = f' calls itself "{text.clean(view.sender_name)}"' if view.sender_name else ""
+        warned = f": {text.clean(view.warnings[0])}" if view.warnings else ""
+        yield Need(
+            id=f"pairing:{view.id}",
+            place="pairing",
+            argument=view.id,
+            kind="pair",
+            tone="failing" if view.warnings else "needs",
+            subject=text.clean(view.platform),
+            text=f"{text.clean(view.sender_id)}{name} asks for access{warned}",
+            age_s=mirror.age_s(view.asked, now),
+        )
+    if len(waiting) > _SINGLE_LIMIT:
+        more = len(waiting) - _SINGLE_LIMIT
+        yield Need(
+            id="pairings", place="pairing", kind="pair", tone="needs", subject=f"{more} more", text="ask for access"
         )
 
 

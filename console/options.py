@@ -9,9 +9,11 @@ from core.api.system import ConfigView
 
 OnQuit = Literal["ask", "stop", "keep"]
 OnHangup = Literal["stop", "keep"]
+Announce = Literal["both", "bell", "title", "none"]
 Theme = Literal["auto", "dark", "light", "contrast", "ansi"]
 
 _SECTION = "console."
+_WORDS = ("on_quit", "on_hangup", "theme", "announce")
 _KEYS = "console.keys."
 
 
@@ -20,7 +22,8 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     is_embedded: the core runs in this process, so quitting is a question about the core.
     on_quit: what `q` does to an embedded core; on_hangup: what a closed terminal does to it.
-    keys: keys by action id. demo: the home is thrown away at the end.
+    announce: how the terminal tells that somebody waits for a decision. keys: keys by action id. demo: the home is
+    thrown away at the end.
     """
 
     home: Path
@@ -29,6 +32,7 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
     on_quit: OnQuit = "ask"
     on_hangup: OnHangup = "keep"
     theme: Theme = "auto"
+    announce: Announce = "both"
     keys: dict[str, str] = {}
     demo: bool = False
 
@@ -41,7 +45,7 @@ def options_from(
     read_only: asked for on the command line; the configuration can only add to it.
     """
     values = {setting.key: setting.value for setting in view.settings} if view else {}
-    found = {name: values[_SECTION + name] for name in ("on_quit", "on_hangup", "theme") if _SECTION + name in values}
+    found = {name: values[_SECTION + name] for name in _WORDS if _SECTION + name in values}
     return msgspec.convert(
         {
             **found,

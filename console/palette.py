@@ -8,6 +8,11 @@ from rich.text import Text
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from console.action import Action
+from console.actions import actions_for
+from console.command_line import find_session
+from console.keymap import Keymap
+from console.mirror import Mirror
+from console.navigator import Navigator
 from console.text import clean
 
 _SESSION_LIMIT = 8
@@ -16,12 +21,12 @@ _SESSION_LIMIT = 8
 class PaletteHost(Protocol):
     """What the palette asks of the app."""
 
-    def palette_actions(self) -> list[tuple[Action, str, str]]:
-        """Actions of the place with their key and the reason why they are off, "" when they are not."""
-        ...
+    keymap: Keymap
+    mirror: Mirror
+    navigator: Navigator
 
-    def palette_sessions(self, words: str, limit: int) -> list[str]:
-        """Sessions that fit the words."""
+    def why_not(self, action: Action) -> str:
+        """Why an action does nothing now; "" when it works."""
         ...
 
     def do_action(self, action_id: str) -> None:
@@ -47,7 +52,15 @@ class ActionProvider(Provider):
                 f"off: {reason}" if reason else (f"loses {action.loses}" if action.loses else action.id),
                 partial(self._host.do_action, action.id),
             )
-            for action, key, reason in self._host.palette_actions()
+            for action, key, reason in self._actions()
+        ]
+
+    def _actions(self) -> list[tuple[Action, str, str]]:
+        """What can be done here, with keys and reasons."""
+        host = self._host
+        return [
+            (action, host.keymap.sign_of(action.id), host.why_not(action))
+            for action in actions_for(host.navigator.place)
         ]
 
     async def discover(self) -> Hits:
@@ -62,6 +75,6 @@ class ActionProvider(Provider):
             score = matcher.match(title)
             if score > 0:
                 yield Hit(score, matcher.highlight(title), run, text=title, help=note)
-        for session_id in self._host.palette_sessions(query, _SESSION_LIMIT):
+        for session_id in find_session(query, self._host.mirror.sessions)[:_SESSION_LIMIT]:
             name = clean(session_id)
             yield Hit(0.5, Text(name), partial(self._host.show_session, session_id), text=name, help="session")

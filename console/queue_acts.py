@@ -25,6 +25,7 @@ from core.api.session_orders import (
     MoveMessage,
     ReleaseLease,
     SetMessageMode,
+    SplitMessage,
     UnarchiveSession,
 )
 from core.api.sessions import MessageView, SessionView
@@ -61,6 +62,7 @@ class QueueActs(ActGroup[QueueHost]):
         return {
             "message.move": self._move,
             "message.mode": self._mode,
+            "message.split": self._split,
             "session.archive": self._archive,
             "session.unarchive": self._unarchive,
             "session.compact": self._compact,
@@ -72,6 +74,7 @@ class QueueActs(ActGroup[QueueHost]):
         return {
             "message.move": self._not_movable,
             "message.mode": self._not_queued,
+            "message.split": self._not_a_part,
             "session.archive": self._not_archivable,
             "session.unarchive": self._not_archived,
             "session.compact": self._not_compactable,
@@ -100,6 +103,13 @@ class QueueActs(ActGroup[QueueHost]):
 
     def _not_movable(self, target: Target) -> str:
         return self._not_queued(target) or ("" if len(self._queue(target)) > 1 else "nothing else waits here")
+
+    def _not_a_part(self, target: Target) -> str:
+        message = self._message(target)
+        if message is None:
+            return self._not_queued(target)
+        is_first = any(item.part_of == message.id for item in self._queue(target))
+        return "" if is_first or message.part_of else "it is no part of another message"
 
     def _not_archivable(self, target: Target) -> str:
         view = self._view(target)
@@ -161,6 +171,12 @@ class QueueActs(ActGroup[QueueHost]):
         if mode is not None:
             command = SetMessageMode(session_id=message.session_id, message_id=message.id, mode=mode)
             await self._host.order(command, receipts.taken(message.id))
+
+    async def _split(self, target: Target, _action: Action) -> None:
+        message = self._message(target)
+        if message is not None:
+            command = SplitMessage(session_id=message.session_id, message_id=message.id)
+            await self._host.order(command, receipts.split(message.id))
 
     # -- archive and memory --------------------------------------------------
 

@@ -36,6 +36,20 @@ def taken(message_id: MessageId) -> Callable[[QueueReceipt], tuple[str, str]]:
     return words
 
 
+def split(message_id: MessageId) -> Callable[[QueueReceipt], tuple[str, str]]:
+    """Whether that message has a turn of its own now."""
+
+    def words(receipt: QueueReceipt) -> tuple[str, str]:
+        found = next((message for message in receipt.messages if message.id == message_id), None)
+        if found is None:
+            return "it does not wait any more: a run took it up", "needs"
+        if found.part_of is not None or any(item.part_of == message_id for item in receipt.messages):
+            return "it is still a part of another message", "needs"
+        return "answered alone now", "well"
+
+    return words
+
+
 def archived(receipt: SessionReceipt) -> tuple[str, str]:
     """Whether a session is put away."""
     view = receipt.session

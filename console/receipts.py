@@ -2,7 +2,8 @@
 
 from console import text
 from core.api.deliveries import DeliveryView
-from core.api.sessions import DropReceipt, InterruptReceipt, Outcome, ResetReceipt, SendReceipt
+from core.api.session_queue import DropReceipt
+from core.api.sessions import InterruptReceipt, Outcome, ResetReceipt, SendReceipt
 from core.api.system import ShutdownReceipt
 
 

@@ -9,6 +9,7 @@ from textual.geometry import Size
 
 from console.action import Action
 from console.acts import Acts
+from console.arrivals import Arrivals, title_words
 from console.changes import Changes
 from console.core_link import CoreLink
 from console.desk import LEAST_COLUMNS, LEAST_ROWS, DeskScreen
@@ -20,7 +21,7 @@ from console.navigator import Navigator
 from console.notices import failure_fields, size_fields
 from console.options import ConsoleOptions
 from console.screens.base import Stage
-from console.terminal import vitals_of
+from console.terminal import vitals_of, write_title
 from console.widgets.status_bar import Hint
 
 TICK_S = 0.1
@@ -62,6 +63,7 @@ class Redraw:
         self._flushed_at = self._second_at = self._keyed_at = self._said_at = float("-inf")
         self._seconds = 0
         self.is_blurred = False
+        self._arrivals = Arrivals()
         self.paused: int | None = None
 
     def note_key(self) -> None:
@@ -90,6 +92,8 @@ class Redraw:
             return
         began = time.perf_counter()
         changes = mirror.take_changes()
+        if changes.approvals or changes.pairings:
+            self._announce()
         host.acts.approvals.follow(changes.approvals)
         if self.paused is not None:
             self.paused += len(changes.sessions) + changes.event_count
@@ -97,6 +101,15 @@ class Redraw:
             host.navigator.view.refresh(changes)
         self.show_crumb()
         host.stage.vitals.frames.note(time.perf_counter() - began)
+
+    def _announce(self) -> None:
+        """Tell by the terminal that somebody waits, also where nobody looks at this screen."""
+        before, how = self._arrivals.count, self._host.options.announce
+        is_news = self._arrivals.note(self._host.stage.mirror)
+        if is_news and how in {"both", "bell"}:
+            self._app.bell()
+        if self._arrivals.count != before and how in {"both", "title"}:
+            write_title(self._app, title_words(self._arrivals.count))
 
     def second(self) -> None:
         """Ages are another, rates are counted, the first frame of the next start is kept."""

@@ -230,7 +230,9 @@ def message_facts(message: MessageView, age: Age, *, place: str) -> list[Fact]:
         facts.append(("attempt", str(message.attempt + 1), "needs"))
     if message.due is not None:
         left_s = -age(message.due)
-        facts.append(("collects", f"for {text.age(left_s)} more" if left_s > 0 else "no longer", "plain"))
+        facts.append(("waits", f"for {text.age(left_s)} more" if left_s > 0 else "no longer", "plain"))
+    if message.part_of:
+        facts.append(("part of", f"{text.clean(message.part_of)}: answered together; U takes it out", "plain"))
     if message.model:
         facts.append(("model", text.clean(message.model), "plain"))
     facts.append(("says", text.clean(message.text, keep_newlines=True), "strong"))
@@ -312,5 +314,7 @@ def delivery_facts(delivery: DeliveryView, age: Age, *, use_ascii: bool) -> list
         ("created", exact(delivery.created, age), "plain"),
         ("session", text.clean(delivery.session_id), "plain"),
         ("platform", text.clean(delivery.platform), "plain"),
+        *([("part", f"{delivery.part} of {delivery.part_count}", "plain")] if delivery.part_count > 1 else []),
+        *([("file", text.clean(delivery.file), "plain")] if delivery.file else []),
         ("text", text.clean(delivery.text, keep_newlines=True), "plain"),
     ]

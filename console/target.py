@@ -26,6 +26,10 @@ class Target:
     run_id: str = ""
     agent: str = ""
     grant_id: str = ""
+    hook: str = ""
+    job: str = ""
+    pairing_id: str = ""
+    invite_id: str = ""
 
     @property
     def best_id(self) -> str:
@@ -33,5 +37,6 @@ class Target:
         if self.mail_id:
             return mail_name(self.mail_id)
         ids = (self.message_id, self.approval_id, self.grant_id, self.delivery_id, self.task_id, self.run_id)
-        places = (self.session_id, self.platform, self.mailbox, self.agent)
+        named = (self.invite_id, self.pairing_id, self.session_id, self.platform)
+        places = (*named, self.mailbox, self.agent, self.hook, self.job)
         return next((found for found in (*ids, *places) if found), "")

@@ -287,6 +287,26 @@ class CopySequence:
     is_cut: bool
 
 
+def write_title(app: App[Any], words: str) -> None:
+    """Call the window of the terminal so, where there is one."""
+    driver = getattr(app, "_driver", None)
+    if driver is not None and not app.is_headless:
+        driver.write(title_sequence(words))
+
+
+def write_copy(app: App[Any], words: str, *, in_tmux: bool) -> None:
+    """Give words to the clipboard of the terminal."""
+    driver = getattr(app, "_driver", None)
+    if driver is not None:
+        driver.write(copy_sequence(words, in_tmux).data)
+
+
+def title_sequence(words: str) -> str:
+    """What calls the window of the terminal so; words of ours, plain ones."""
+    plain = "".join(letter for letter in words if letter.isascii() and letter.isprintable())
+    return f"\x1b]2;{plain}\x07"
+
+
 def copy_sequence(text: str, in_tmux: bool) -> CopySequence:
     """OSC 52 for a text, cut at a whole character below the limit of terminals, wrapped to pass through tmux."""
     raw = text.encode("utf-8", "replace")

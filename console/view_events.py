@@ -1,13 +1,13 @@
 """Which events carry the whole view of a session or an approval, and which are only listed."""
 
-from core.api import approvals, session_orders, sessions, system
+from core.api import approvals, chat_commands, deliveries, platforms, session_orders, session_queue, sessions, system
 from core.api.base import Event
 
 OF_SESSIONS: tuple[type[Event], ...] = (
     sessions.SessionOpened,
     sessions.MessageQueued,
     sessions.MessageSteered,
-    sessions.MessageDropped,
+    session_queue.MessageDropped,
     sessions.RunStarted,
     sessions.SessionActive,
     sessions.EntryAdded,
@@ -19,6 +19,8 @@ OF_SESSIONS: tuple[type[Event], ...] = (
     session_orders.SessionUnarchived,
     session_orders.SessionCompacted,
     session_orders.LeaseReleased,
+    chat_commands.SessionTitled,
+    chat_commands.SessionBranched,
 )
 OF_APPROVALS = (
     approvals.ApprovalAsked,
@@ -28,4 +30,15 @@ OF_APPROVALS = (
     approvals.ApprovalOrphaned,
     approvals.ApprovalNoted,
 )
-ONLY_LISTED = (sessions.MessageRefused, sessions.RunOutput, system.AlarmRaised)
+OF_DELIVERIES = (deliveries.DeliveryQueued, deliveries.DeliveryRetrying, deliveries.DeliveryDied)
+OF_PLATFORMS = (
+    platforms.PlatformConnected,
+    platforms.PlatformDisconnected,
+    platforms.PlatformDeaf,
+    platforms.PlatformPaused,
+    platforms.PlatformResumed,
+    platforms.PlatformReconnecting,
+    platforms.PlatformProbed,
+    platforms.PlatformActive,
+)
+ONLY_LISTED = (sessions.MessageRefused, chat_commands.ChatCommandUsed, sessions.RunOutput, system.AlarmRaised)

@@ -3,10 +3,11 @@
 import msgspec
 
 from core.api.base import Event, Record, RunId, SessionId
+from core.api.chat_commands import SessionBranched
 from core.api.session_orders import QueueChanged, SessionCompacted, SessionUnarchived
+from core.api.session_queue import MessageDropped
 from core.api.sessions import (
     EntryAdded,
-    MessageDropped,
     MessageQueued,
     MessageState,
     MessageSteered,
@@ -191,7 +192,7 @@ class WatchedSession:
                 self.messages = rest | waiting
             case SessionCompacted(entry=EntryView() as entry):
                 self._add((entry,))
-            case SessionReset() | SessionUnarchived():
+            case SessionReset() | SessionUnarchived() | SessionBranched():
                 self.is_stale = True
             case _:
                 pass

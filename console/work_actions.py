@@ -97,6 +97,16 @@ WORK_ACTIONS: tuple[Action, ...] = (
         verb=("sessions", "mode"),
     ),
     Action(
+        id="message.split",
+        title="answer this part alone",
+        key="U",
+        level=Level.REVERSIBLE,
+        where=_IN_SESSION,
+        group="act",
+        command=session_orders.SplitMessage,
+        verb=("sessions", "split"),
+    ),
+    Action(
         id="session.archive",
         title="archive session",
         key="V",

@@ -2,12 +2,20 @@
 
 from enum import StrEnum
 
+from core.api.breakers import BreakerState
+from core.api.hooks import HookState
+from core.api.jobs import JobRunState, JobState
+from core.api.outboxes import OutboxState
+from core.api.pairings import InviteState, PairingState
 from core.api.profiles import PoolState
 from core.api.runs import CompactionState, RunnerState
 from core.api.streams import InteractionState
 from core.api.tasks import AttemptState, RunState, TaskState
 
-WorkState = TaskState | RunState | AttemptState | PoolState | RunnerState | CompactionState | InteractionState
+AutomationState = HookState | JobState | JobRunState | OutboxState | BreakerState | PairingState | InviteState
+WorkState = (
+    TaskState | RunState | AttemptState | PoolState | RunnerState | CompactionState | InteractionState | AutomationState
+)
 
 WORK_STATES: dict[type[StrEnum], dict[str, tuple[str, str, str, str]]] = {
     TaskState: {
@@ -55,6 +63,53 @@ WORK_STATES: dict[type[StrEnum], dict[str, tuple[str, str, str, str]]] = {
         CompactionState.DONE: ("✓", "+", "done", "well"),
         CompactionState.FAILED: ("✗", "x", "failed", "failing"),
         CompactionState.INEFFECTIVE: ("▲", "!", "ineffective", "needs"),
+    },
+    OutboxState: {
+        OutboxState.IDLE: ("·", "-", "idle", "quiet"),
+        OutboxState.SENDING: ("►", ">", "sending", "busy"),
+        OutboxState.LIMITED: ("∙", ".", "limited", "busy"),
+        OutboxState.HELD: ("◌", "o", "waits", "needs"),
+        OutboxState.BROKEN: ("✗", "O", "broken", "failing"),
+        OutboxState.PROBING: ("▲", "H", "probing", "needs"),
+        OutboxState.PAUSED: ("■", "=", "paused", "needs"),
+    },
+    BreakerState: {
+        BreakerState.CLOSED: ("✓", "+", "closed", "well"),
+        BreakerState.OPEN: ("✗", "O", "open", "failing"),
+        BreakerState.HALF_OPEN: ("▲", "H", "half-open", "needs"),
+    },
+    PairingState: {
+        PairingState.ASKED: ("◆", "?", "asks", "needs"),
+        PairingState.APPROVED: ("✓", "+", "let in", "well"),
+        PairingState.DENIED: ("✗", "x", "denied", "quiet"),
+        PairingState.EXPIRED: ("◌", "o", "expired", "quiet"),
+        PairingState.REVOKED: ("·", "-", "revoked", "quiet"),
+        PairingState.BLOCKED: ("■", "#", "blocked", "failing"),
+    },
+    InviteState: {
+        InviteState.OPEN: ("∙", ".", "open", "plain"),
+        InviteState.USED: ("✓", "+", "used", "quiet"),
+        InviteState.EXPIRED: ("◌", "o", "expired", "quiet"),
+        InviteState.VOIDED: ("·", "-", "voided", "quiet"),
+    },
+    HookState: {
+        HookState.READY: ("✓", "+", "ready", "well"),
+        HookState.PAUSED: ("■", "=", "paused", "needs"),
+        HookState.BROKEN: ("✗", "x", "broken", "failing"),
+        HookState.OFF: ("·", "-", "off", "quiet"),
+    },
+    JobState: {
+        JobState.WAITING: ("∙", ".", "waiting", "plain"),
+        JobState.RUNNING: ("►", ">", "running", "busy"),
+        JobState.PAUSED: ("■", "=", "paused", "needs"),
+        JobState.DONE: ("✓", "+", "done", "quiet"),
+        JobState.BROKEN: ("✗", "x", "broken", "failing"),
+    },
+    JobRunState: {
+        JobRunState.CLAIMED: ("∙", ".", "claimed", "busy"),
+        JobRunState.RUNNING: ("►", ">", "running", "busy"),
+        JobRunState.OK: ("✓", "+", "ok", "well"),
+        JobRunState.FAILED: ("✗", "x", "failed", "failing"),
     },
     InteractionState: {
         InteractionState.WORKING: ("►", ">", "working", "busy"),

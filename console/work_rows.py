@@ -5,7 +5,13 @@ An older view never takes the place of a newer one; a task that is over is kept 
 
 from collections import Counter
 
+from console.automation_rows import HANDLED as AUTOMATION_HANDLED
+from console.automation_rows import AutomationRows
 from console.changes import Changes
+from console.gateway_rows import HANDLED as GATEWAY_HANDLED
+from console.gateway_rows import GatewayRows
+from console.outbox_rows import HANDLED as OUTBOX_HANDLED
+from console.outbox_rows import OutboxRows
 from core.api import approvals, profiles, tasks
 from core.api.approvals import GrantList, GrantView, PolicyApplied
 from core.api.base import Event, Record
@@ -30,12 +36,17 @@ HANDLED: frozenset[type[Event]] = frozenset(
         approvals.GrantUsed,
         approvals.GrantRevoked,
         approvals.PolicyApplied,
+        *GATEWAY_HANDLED,
+        *OUTBOX_HANDLED,
+        *AUTOMATION_HANDLED,
     }
 )
 
 
 class WorkRows:
-    """Views by id. applied: what the policy decided by itself, the newest last."""
+    """Views by id. applied: what the policy decided by itself, the newest last. gateway: senders and what else is
+    the gateway's.
+    """
 
     def __init__(self) -> None:
         self.tasks: dict[str, TaskView] = {}
@@ -43,6 +54,9 @@ class WorkRows:
         self.grants: dict[str, GrantView] = {}
         self.applied: list[PolicyApplied] = []
         self.is_whole = False
+        self.gateway = GatewayRows()
+        self.outboxes = OutboxRows()
+        self.automation = AutomationRows()
         self._below: Counter[str] = Counter()
 
     @property
@@ -113,7 +127,8 @@ class WorkRows:
                 del self.applied[:-_APPLIED_LIMIT]
                 changes.has_grants = True
             case _:
-                return False
+                rows = (self.gateway, self.automation, self.outboxes)
+                return any(each.apply(record, changes) for each in rows)
         return True
 
     def _put_task(self, view: TaskView, changes: Changes) -> None:

@@ -93,10 +93,20 @@ class AgentSection(Section, frozen=True, kw_only=True):
     provider: Annotated[str, Meta(max_length=64, description="who runs the model, for people")] = ""
     fast_model: Annotated[str, Meta(max_length=200, description="model for summaries; empty is the model itself")] = ""
     system_prompt: Annotated[str, Meta(max_length=200_000, description="put before every conversation")] = ""
-    tools: Annotated[tuple[Name, ...], Meta(description="tools that the core offers: exec, read, write")] = ()
+    tools: Annotated[
+        tuple[Name, ...], Meta(description="tools that the core offers: exec, read, write, send (messages to chats)")
+    ] = ()
     workspace: Annotated[
         str, Meta(max_length=4096, description="folder of its work, relative to the home; empty is one of its own")
     ] = ""
+    memory: Annotated[
+        str,
+        Meta(
+            pattern=r"^(none|file|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+            description="what it keeps from one conversation to the next: none, file, or MODULE:FUNCTION of a provider",
+            extra={"form": "none, file, or MODULE:FUNCTION"},
+        ),
+    ] = "none"
     policy: PolicySettings = PolicySettings()
     compaction: CompactionSettings = CompactionSettings()
     lanes: Annotated[
@@ -136,6 +146,7 @@ class OpenaiSettings(AgentSection, frozen=True, kw_only=True, tag_field="runner"
     model: Annotated[str, Meta(min_length=1, description="name of the model there")]
     key: Annotated[SecretRef | None, Meta(description="bearer key, as env:NAME or file:PATH")] = None
     max_tokens: Annotated[PositiveInt | None, Meta(description="limit of one answer")] = None
+    vision: Annotated[bool, Meta(description="pictures of messages are put before the model")] = False
     max_rounds: Annotated[int, Meta(ge=1, le=1000, description="rounds of tool calls in one turn")] = 40
     tool_limit_s: Annotated[float, Meta(gt=0, le=86_400, description="longest tool call")] = 120.0
     connect_timeout_s: Annotated[float, Meta(gt=0, description="longest time to connect")] = 10.0

@@ -7,8 +7,11 @@ from core.agents.approvals.approvals import Approvals
 from core.agents.approvals.grant_sweep import sweep
 from core.agents.approvals.orders import ApprovalOrders
 from core.agents.approvals.questions import Questions
+from core.agents.memory.endings import Endings
+from core.agents.memory.memories import Memories
+from core.agents.memory.summaries import Summaries
 from core.agents.pool import Pool
-from core.agents.ports import Conversations
+from core.agents.ports import Conversations, Courier
 from core.agents.profile import policy_of
 from core.agents.profiles.profiles import Profiles
 from core.agents.runner import TurnRequest
@@ -37,7 +40,7 @@ from core.task_post import MailedTasks
 
 
 class AgentSide:
-    """Agents of a core. on_runner: a session's runner came, went, or is another one."""
+    """Agents of a core. on_runner: a session's runner came, went, or is another one. on_fault(what, error): of ours."""
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class AgentSide:
         secret: Callable[[str], Secret],
         learn: Callable[[frozenset[str]], None],
         on_runner: Callable[[SessionId], None],
+        on_fault: Callable[[str, Exception], None],
     ) -> None:
         self._home = home
         self._store = store
@@ -98,6 +102,7 @@ class AgentSide:
             stop_run=self._stop_run,
             learn=learn,
         )
+        self._memories = Memories(home, on_fault)
         self.runs = Runs(
             profiles=self.profiles,
             pool=self.pool,
@@ -105,14 +110,32 @@ class AgentSide:
             approvals=self.approvals,
             questions=Questions(self.approvals, clock),
             tools=self.tools,
+            memories=self._memories,
             clock=clock,
             supervisor=supervisor,
             terms=self._terms,
             observer=self._observe,
         )
 
-    def join(self, conversations: Conversations, post: MailedTasks, on_fault: Callable[[str, Exception], None]) -> None:
-        """Give it the sessions in which tasks are done. Comes before open()."""
+    def join(
+        self,
+        conversations: Conversations,
+        post: MailedTasks,
+        courier: Courier,
+        on_fault: Callable[[str, Exception], None],
+    ) -> None:
+        """Give it the sessions in which tasks are done, and the way to chats. Comes before open()."""
+        self.runners.courier = courier
+        self.endings = Endings(
+            journal=self._journal,
+            store=self._store,
+            clock=self._clock,
+            conversations=conversations,
+            profiles=self.profiles,
+            memories=self._memories,
+            summaries=Summaries(self.profiles, self.runners),
+            on_fault=on_fault,
+        )
         self.tasking = Tasking(
             store=self._store,
             journal=self._journal,
@@ -161,6 +184,7 @@ class AgentSide:
     async def close(self) -> None:
         """Stop all runs, let go of all runners."""
         await self.runs.close()
+        await self._memories.close()
 
     async def _list_runtimes(self, _query: ListRuntimes) -> RuntimeList:
         return RuntimeList(runtimes=tuple(self.tools.runtimes()))

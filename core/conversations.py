@@ -3,16 +3,21 @@
 from collections.abc import Callable, Sequence
 
 from core.agents.ports import Handover
-from core.api.base import Actor, AgentName, MessageId, PlatformName, RunId, SessionId, TaskId
+from core.api.base import Actor, AgentName, EntryId, MessageId, PlatformName, RunId, SessionId, TaskId
 from core.api.errors import ConflictError, InvalidInput, NotFound, Refused
 from core.api.platforms import TASKS_PLATFORM
-from core.api.sessions import ChatKind, DropMessage, MessageView, Mode, SendMessage, SendReceipt, Source, Voice
+from core.api.session_queue import DropMessage
+from core.api.sessions import ChatKind, MessageView, Mode, SendMessage, SendReceipt, Source, Voice
 from core.api.tasks import Routing
+from core.api.transcripts import EntryView
 from core.gateway.lanes import Lanes
 from core.gateway.offer import Offer, check_agent
 from core.gateway.operations import Operations
 from core.gateway.sessions import Sessions
 from core.gateway.source import session_id, source_of
+
+_PAGE = 500
+_PAGES = 10
 
 
 class SessionConversations:
@@ -122,6 +127,18 @@ class SessionConversations:
             # Its run began at this moment.
             return await self.stop(session_id, message_id=message_id, reason=reason, actor=actor)
         return True
+
+    async def said(self, session_id: SessionId, epoch: int) -> Sequence[EntryView]:
+        """What was said in one epoch of a session, the oldest first; at most 5,000 entries are looked at."""
+        found: list[EntryView] = []
+        before: EntryId | None = None
+        for _ in range(_PAGES):
+            page = await self._lanes.entries(session_id, before, _PAGE)
+            found = [entry for entry in page if entry.epoch == epoch] + found
+            if len(page) < _PAGE:
+                break
+            before = page[0].id
+        return found
 
     async def note(self, session_id: SessionId, text: str, actor: Actor) -> None:
         """Put an operator's note to a session as a followup."""

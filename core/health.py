@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from core import __version__
+from core.actor_pages import by_actors
 from core.api.base import Mark, Seq
 from core.api.errors import InvalidInput
 from core.api.system import ConfigView, EventPage, GetConfig, GetHealth, HealthView, ListEvents, ServiceView
@@ -111,13 +112,16 @@ class Health:
         if query.before is not None and query.after is not None:
             raise InvalidInput("before and after exclude each other", field="before", fix="send one of them")
         head = await self._journal.head()
+        if query.actors:
+            records, reached = await by_actors(self._journal.read, query)
+            return EventPage(records=tuple(records), head=head, reached=reached)
         records = await self._journal.read(
             after=query.after, before=query.before, subject=query.subject, limit=query.limit
         )
         return EventPage(records=tuple(records), head=head)
 
     def _problems(self) -> list[str]:
-        problems = list(self._gauges.problems())
+        problems = [*self._gauges.problems(), *self._config.problems]
         if (late_s := self._lag.max_s()) > _LATE_S:
             problems.append(f"the core's loop was {late_s:.1f} s late within the last minute")
         stats = self._store.stats()

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Generator
@@ -12,17 +13,21 @@ from typing import IO
 
 import msgspec
 
-from core.api.errors import ConfigError, HomeBusy
+from core.api.errors import ConfigError, HomeBusy, InvalidInput
 from core.config import FILE_NAME, template
+from core.process_state import Identity
+from core.processes import boot_id, own_identity
 
 LOCK_NAME = "core.lock"
 SOCKET_NAME = "core.sock"
 WORKSPACES_NAME = "workspaces"
 KEY_NAME = "secrets/api_key"
+LOG_NAME = "logs/core.log"
+PROFILES_NAME = "profiles"
 
 _KEY_BYTES = 32
 _SOCKET_PATH_LIMIT_BYTES = 107
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PROFILE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 def socket_path(home: Path) -> Path:
@@ -38,6 +43,32 @@ def socket_path(home: Path) -> Path:
             fix="choose a shorter home with --home or HERMES_CONSOLE_HOME",
         )
     return path
+
+
+def log_path(home: Path) -> Path:
+    """Where a core that runs as a daemon writes what it would print."""
+    return home / LOG_NAME
+
+
+def profile_home(root: Path, name: str) -> Path:
+    """The home of a profile below the default home. Raises InvalidInput for a name that cannot be."""
+    if not _PROFILE.fullmatch(name):
+        raise InvalidInput(
+            f"profile cannot be {name!r}",
+            field="profile",
+            value=name,
+            fix="a name of a-z 0-9 _ - with at most 32 letters, which begins with a letter or number",
+        )
+    return root / PROFILES_NAME / name
+
+
+def profile_names(root: Path) -> list[str]:
+    """The profiles below the default home, by name. Blocks."""
+    try:
+        found = [path.name for path in (root / PROFILES_NAME).iterdir() if path.is_dir()]
+    except OSError:
+        return []
+    return sorted(name for name in found if _PROFILE.fullmatch(name))
 
 
 def prepare(home: Path) -> None:
@@ -94,14 +125,7 @@ def _write_once(path: Path, text: str) -> None:
         draft.unlink()
 
 
-class Holder(msgspec.Struct, frozen=True):
-    """Who holds a home. boot: of the machine, so that a pid from before a restart means nothing."""
-
-    pid: int
-    boot: str
-
-
-_holders = msgspec.json.Decoder(Holder)
+_holders = msgspec.json.Decoder(Identity)
 
 
 class HomeLock:
@@ -133,7 +157,7 @@ class HomeLock:
             stream.close()
             raise _busy(self._home) from error
         stream.truncate(0)
-        stream.write(msgspec.json.encode(Holder(os.getpid(), _boot_id())) + b"\n")
+        stream.write(msgspec.json.encode(own_identity()) + b"\n")
         stream.flush()
         self._stream = stream
 
@@ -158,34 +182,21 @@ def held(home: Path) -> Generator[HomeLock]:
 
 
 def _busy(home: Path) -> HomeBusy:
-    pid = _read_pid(home / LOCK_NAME)
-    who = f"the core with pid {pid}" if pid is not None else "another core"
+    holder = read_holder(home)
+    who = f"the core with pid {holder.pid}" if holder is not None else "another core"
     return HomeBusy(
         f"{who} holds {home}; use it with `hermes-console attach`, or end it with `hermes-console core stop`",
-        pid=pid,
+        pid=holder.pid if holder is not None else None,
         home=str(home),
         fix="hermes-console attach",
     )
 
 
-def _read_pid(path: Path) -> int | None:
+def read_holder(home: Path) -> Identity | None:
+    """Which process says that it holds a home; None when none does, or one from before a restart. Blocks."""
     try:
-        with path.open("rb") as stream:
-            return _pid_in(stream.read(1024))
-    except OSError:
+        with (home / LOCK_NAME).open("rb") as stream:
+            holder = _holders.decode(stream.read(1024))
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-def _pid_in(body: bytes) -> int | None:
-    try:
-        holder = _holders.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return holder.pid if holder.boot == _boot_id() else None
-
-
-def _boot_id() -> str:
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+    return holder if holder.boot == boot_id() else None

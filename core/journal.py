@@ -18,6 +18,8 @@ from core.waits import breathe
 
 _PAGE = 1000
 _BREATH_EVERY = 500
+_ROUNDS = 4
+"""Rounds of the loop in which whoever waits for a commit goes on, through a transaction and what shields it."""
 _NOT_STORED = Seq(0)
 _NOBODY = Actor(ActorKind.SYSTEM, "")
 
@@ -37,7 +39,8 @@ class Journal:
         # The last place that subscribers have heard of, while the store may already be further.
         self._heard = store.stats().head
         self._inboxes: tuple[_Inbox, ...] = ()
-        self._observers: tuple[Observer, ...] = ()
+        self._observers: tuple[tuple[Observer, tuple[type[Event], ...]], ...] = ()
+        self._observers_of: dict[type[Event], tuple[Observer, ...]] = {}
         self._closing: HermesError | None = None
         self.last_commit: Mark | None = None
 
@@ -137,12 +140,23 @@ class Journal:
         return records
 
     async def head(self) -> Seq:
-        """Place of the last stored record; 0 when there is none."""
-        return await self._store.head()
+        """Place of the last record that subscribers heard of, once its writer has gone on; 0 when there is none.
 
-    def on_record(self, callback: Observer) -> None:
-        """Call back with every record, stored or live, after subscribers got it. It must be quick."""
-        self._observers = (*self._observers, callback)
+        What parts of the core have in memory is as new as this place, so who reads that next and then subscribes
+        after this place misses nothing. The store itself may be further.
+        """
+        heard = self._heard
+        for _ in range(_ROUNDS):
+            await breathe()
+        return heard
+
+    def on_record(self, callback: Observer, *kinds: type[Event]) -> None:
+        """Call back with every record, stored or live, after subscribers got it. It must be quick.
+
+        kinds: of events, for who wants to hear of no others; without any, of all.
+        """
+        self._observers = (*self._observers, (callback, kinds))
+        self._observers_of.clear()
 
     def close(self) -> None:
         """End all subscriptions: each reader gets what is buffered for it, then Unavailable."""
@@ -175,7 +189,12 @@ class Journal:
     def _tell(self, record: Record) -> None:
         for inbox in self._inboxes:
             inbox.put(record)
-        for observer in self._observers:
+        kind = type(record.event)
+        observers = self._observers_of.get(kind)
+        if observers is None:
+            found = (callback for callback, kinds in self._observers if not kinds or issubclass(kind, kinds))
+            observers = self._observers_of[kind] = tuple(found)
+        for observer in observers:
             try:
                 observer(record)
             except Exception as error:  # noqa: BLE001 -- one bad observer must not cost the others their record

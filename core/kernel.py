@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from core.agent_side import AgentSide
+from core.alarms import Alarms
 from core.api import system
-from core.api.base import SYSTEM, Actor, Command, Query, R, Record, Seq, SessionId, V
+from core.api.base import SYSTEM, Actor, Command, Query, R, Record, Seq, V
 from core.api.errors import ConfigError, HermesError, Unavailable
-from core.api.platforms import PlatformState
-from core.api.system import AlarmRaised, CoreStarted, ServiceView, Shutdown, ShutdownReceipt, ShutdownStarted
+from core.api.pairings import ImportPairing
+from core.api.platforms import TROUBLED
+from core.api.processes import GetDrain
+from core.api.system import AlarmRaised, CoreStarted, Shutdown, ShutdownReceipt, ShutdownStarted
+from core.automation_side import AutomationSide
 from core.boots import Boot, boot_put, next_boot
 from core.clock import Clock, SystemClock
 from core.config import Config
@@ -30,7 +34,6 @@ from core.store import open_store
 from core.store.base import Store
 from core.supervisor import Supervisor
 from core.task_post import MailedTasks
-from core.timetable import Timetable
 from core.upkeep import Upkeep
 from core.vault import Vault
 
@@ -38,13 +41,28 @@ T = TypeVar("T")
 
 _STOP_LIMIT_S = 5.0
 _SEND_LIMIT_S = 2.0
+SAFE_MODE = "safe mode"
+_SAFE_COMMANDS = (Shutdown, ImportPairing)
+
+
+async def _no_step(_part: str) -> None:
+    """Nobody asks what is being started."""
 
 
 class Kernel:
     """The local Hermes. Made by `open`; lives on one loop."""
 
     def __init__(
-        self, *, home: Path, config: Config, clock: Clock, store: Store, boot: Boot, vault: Vault, floor_at: float
+        self,
+        *,
+        home: Path,
+        config: Config,
+        clock: Clock,
+        store: Store,
+        boot: Boot,
+        vault: Vault,
+        floor_at: float,
+        safe_mode: str = "",
     ) -> None:
         settings = config.settings
         self.settings = settings
@@ -54,11 +72,13 @@ class Kernel:
         self._ids = IdSource(clock, floor_at=floor_at)
         self._random = random.Random()  # noqa: S311 - for backoff, not for secrets
         self.journal = Journal(store, clock)
-        self.supervisor = Supervisor(clock, self._on_service, self._on_job_error)
+        self._alarms = Alarms(self.journal)
+        self.supervisor = Supervisor(clock, self._alarms.service, self._alarms.job)
         self._lag = LagMeter(clock)
         self.stopped = asyncio.Event()
-        self._is_closing = False
-        self._closers: list[Callable[[], None]] = []
+        self.is_closing = False
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self.safe_mode = safe_mode
         self._http_problem = ""
         self._recovered = Recovered()
         self.mail = Mailroom(
@@ -68,7 +88,7 @@ class Kernel:
             supervisor=self.supervisor,
             boot=boot.number,
             random=self._random.random,
-            on_fault=self._on_job_error,
+            on_fault=self._alarms.job,
         )
         self.agents: AgentSide = AgentSide(
             home=home,
@@ -82,7 +102,8 @@ class Kernel:
             random=self._random.random,
             secret=vault.get,
             learn=vault.learn,
-            on_runner=self._on_runner,
+            on_runner=lambda session_id: self.gateway.show_runner(session_id),  # noqa: PLW0108 - made below
+            on_fault=self._alarms.job,
         )
         self.gateway: GatewaySide = GatewaySide(
             home=home,
@@ -100,8 +121,11 @@ class Kernel:
             agent_names=lambda: [str(name) for name in self.agents.profiles.names()],
             runner_of=self.agents.runners.view,
             books=BookOfRuns(lambda: self.agents.tasking.ledger),
-            log=self._log,
-            on_fault=self._on_job_error,
+            log=self._alarms.line,
+            on_fault=self._alarms.job,
+            facade=self,
+            origins=config.origins,
+            environment=config.environment,
         )
         conversations = SessionConversations(
             lanes=self.gateway.lanes,
@@ -109,25 +133,61 @@ class Kernel:
             operations=self.gateway.operations,
             sends_to=self.gateway.turns.sends_to,
         )
-        self.agents.join(conversations, MailedTasks(self.mail.boxes), self._on_job_error)
+        sending = self.gateway.delivering.sending
+        self.agents.join(conversations, MailedTasks(self.mail.boxes), sending, self._alarms.job)
+        self.automation = AutomationSide(
+            home=home,
+            settings=settings,
+            store=store,
+            journal=self.journal,
+            clock=clock,
+            ids=self._ids,
+            supervisor=self.supervisor,
+            boot=boot.number,
+            facade=self,
+            agents=lambda: map(str, self.agents.profiles.names()),
+            on_fault=self._alarms.job,
+            post=sending,
+        )
         self._build_health(home, config)
         self._handlers = self._build_handlers()
 
     @classmethod
-    async def open(cls, home: Path, config: Config, *, clock: Clock | None = None) -> "Kernel":
+    async def open(
+        cls,
+        home: Path,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        safe_mode: str = "",
+        on_step: Callable[[str], Awaitable[None]] = _no_step,
+    ) -> "Kernel":
         """Open the store, take up what was left, and start everything.
+
+        safe_mode: why no platform, agent or endpoint is started and nothing is taken up; "" starts all. on_step: told
+        each part before it is started.
 
         Raises StoreError when the store cannot be used, ConfigError when a secret is missing
         that everything needs. A platform or endpoint that fails is shown as a problem instead.
         """
         clock = clock or SystemClock()
+        await on_step("store")
         store = await open_store(config.settings.store.url, home=home, clock=clock)
         try:
             vault = await asyncio.to_thread(Vault.of, config.settings, home)
             boot, floor_at = await next_boot(store, clock)
-            kernel = cls(home=home, config=config, clock=clock, store=store, boot=boot, vault=vault, floor_at=floor_at)
+            kernel = cls(
+                home=home,
+                config=config,
+                clock=clock,
+                store=store,
+                boot=boot,
+                vault=vault,
+                floor_at=floor_at,
+                safe_mode=safe_mode,
+            )
             try:
-                await kernel._start()
+                await (kernel._start_safely() if safe_mode else kernel._start(on_step))
             except BaseException:
                 await kernel._give_up()
                 raise
@@ -155,7 +215,7 @@ class Kernel:
                 services=lambda: self.supervisor.services,
                 problems=self._problems,
                 http_url=lambda: self.gateway.http.url,
-                is_draining=lambda: self._is_closing,
+                is_draining=lambda: self.is_closing,
             ),
         )
 
@@ -167,10 +227,12 @@ class Kernel:
                 system.GetHealth: self.health.get_health,
                 system.GetConfig: self.health.get_config,
                 system.ListEvents: self.health.list_events,
+                GetDrain: self.gateway.drains.get_drain,
             },
         )
         handlers.add(commands=self.gateway.commands, queries=self.gateway.queries)
         handlers.add(commands=self.agents.commands, queries=self.agents.queries)
+        handlers.add(commands=self.automation.commands, queries=self.automation.queries)
         handlers.add(commands=self.mail.operations.commands, queries=self.mail.operations.queries)
         return handlers
 
@@ -181,6 +243,8 @@ class Kernel:
 
     async def execute(self, command: Command[R], *, actor: Actor) -> R:
         """Carry out an order. It is finished even when the caller goes away."""
+        if self.safe_mode and type(command) not in _SAFE_COMMANDS:
+            raise Unavailable(f"{SAFE_MODE}, nothing is changed: {self.safe_mode}")
         job = self.supervisor.spawn(f"command:{type(command).__name__}", self._handlers.execute(command, actor))
         receipt: R = await asyncio.shield(job)
         return receipt
@@ -197,23 +261,29 @@ class Kernel:
         """Drain and stop. May be called twice."""
         await self.stop(self.settings.core.drain_s, "closed")
 
-    def at_close(self, closer: Callable[[], None]) -> None:
-        """Call this once everything has stopped."""
+    def at_close(self, closer: Callable[[], Awaitable[None]]) -> None:
+        """Await this once everything has stopped, in the order of the calls."""
         self._closers.append(closer)
 
     async def stop(self, drain_s: float, reason: str) -> int:
-        """Take nothing in, give runs drain_s seconds, stop everything. Returns how many runs were cut off."""
-        if self._is_closing:
+        """Take nothing in, give runs drain_s seconds, stop everything. Returns how many runs were cut off.
+
+        A second call only brings the deadline nearer, and waits with the first.
+        """
+        if self.is_closing:
+            self.gateway.drains.hurry(drain_s)
             await self.stopped.wait()
             return 0
-        self._is_closing = True
+        self.is_closing = True
+        self.gateway.drains.begin(drain_s, reason)
         self.gateway.sessions.is_draining = True
         try:
             await self.journal.commit([], [("core", ShutdownStarted(reason=reason))], actor=SYSTEM)
         except HermesError as error:
-            self._log(f"the stop could not be journaled: {error.message}")
+            self._alarms.line(f"the stop could not be journaled: {error.message}")
         await self._step("intake", self.gateway.platforms.stop_intake())
-        cut_off = await self._step("runs", self.gateway.restart.drain(drain_s))
+        cut_off = await self._step("runs", self.gateway.restart.drain(drain_s, self.gateway.drains.is_over))
+        self.gateway.drains.ended(cut_off or 0)
         await self._step("deliveries", self.mail.stop(_SEND_LIMIT_S))
         await self._step("agents", self.agents.close())
         await self._step("http", self.gateway.http.stop())
@@ -222,7 +292,7 @@ class Kernel:
         self.journal.close()
         await self._step("store", self._store.close())
         for closer in self._closers:
-            closer()
+            await self._step("end", closer())
         self.stopped.set()
         return cut_off or 0
 
@@ -231,16 +301,20 @@ class Kernel:
         try:
             return await step
         except Exception as error:  # noqa: BLE001 - whatever fails, the core stops
-            self._on_job_error(f"stop: {what}", error)
+            self._alarms.job(f"stop: {what}", error)
             return None
 
-    async def _start(self) -> None:
+    async def _start_safely(self) -> None:
+        """Start what shows what is stored, and nothing that changes it or talks to anybody."""
+        self.gateway.sessions.is_draining = self.gateway.lanes.is_draining = True
+        await self.gateway.platforms.stop_intake()
         await self.mail.open()
-        await self.gateway.lanes.count()
-        await self.agents.open()
-        await self.gateway.deliveries.recover()
-        self._recovered = await self.gateway.restart.recover()
-        await self.agents.recover()
+        await self.gateway.open()
+        await self.automation.jobs.show()
+        await self._say_started()
+        self.supervisor.start("loop lag", self._lag.run)
+
+    async def _say_started(self) -> None:
         event = CoreStarted(
             boot=self._boot.number,
             version=self.health.version,
@@ -248,33 +322,35 @@ class Kernel:
             queued=self._recovered.queued,
         )
         await self.journal.commit([boot_put(self._boot)], [("core", event)], actor=SYSTEM)
+
+    async def _start(self, on_step: Callable[[str], Awaitable[None]]) -> None:
+        await on_step("mailboxes")
+        await self.mail.open()
+        await self.gateway.open()
+        await on_step("agents")
+        await self.agents.open()
+        await self.gateway.deliveries.recover()
+        self._recovered = await self.gateway.restart.recover()
+        await self.agents.recover()
+        await self._say_started()
         self.supervisor.start("loop lag", self._lag.run)
         keep = self.settings.core.journal_keep
-        upkeep = Upkeep(store=self._store, journal=self.journal, clock=self._clock, journal_keep=keep)
-        self.supervisor.start("journal trim", upkeep.trim)
-        self.supervisor.start("store probe", upkeep.probe)
+        Upkeep(store=self._store, journal=self.journal, clock=self._clock, journal_keep=keep).start(self.supervisor)
         forgetting = Forgetting(store=self._store, journal=self.journal, clock=self._clock)
         self.supervisor.start("message ids", forgetting.run)
         self.supervisor.start("nudge", self.gateway.restart.nudge)
+        if self.gateway.resets.is_used:
+            self.supervisor.start("resets", self.gateway.resets.run)
         self.supervisor.start("leases", self.gateway.orders.leases.run)
+        await on_step("http")
         await self._open_http()
+        await on_step("platforms")
+        await self.automation.listen(self.health.version)
         await self.gateway.platforms.start()
-        await self.gateway.restart.resume()
+        await self.gateway.resume()
         self.agents.tasking.start()
-        self._start_timetable()
-
-    def _start_timetable(self) -> None:
-        if not self.settings.timetable:
-            return
-        timetable = Timetable(
-            self.settings.timetable,
-            start=lambda order: self.execute(order, actor=SYSTEM),
-            find=self.query,
-            clock=self._clock,
-            boot=self._boot.number,
-            on_fault=self._on_job_error,
-        )
-        self.supervisor.start("timetable", timetable.run)
+        self.supervisor.start("memories", self.agents.endings.run)
+        await self.automation.start()
 
     async def _give_up(self) -> None:
         """End what a start that failed has begun by then."""
@@ -292,21 +368,15 @@ class Kernel:
             self._http_problem = f"no HTTP endpoint: {error.message}"
             await self.journal.commit([], [("core", AlarmRaised(what="http", error=error.message))])
             return
-        from core.http.probes import HEALTH_PATH, METRICS_PATH, probes_app
-        from core.rest.app import API_PREFIX, RUNS_PREFIX, RestApp
+        from core.endpoints import mount
 
-        app = probes_app(
-            health=lambda: self.health.get_health(system.GetHealth()),
+        mount(
+            self.gateway.http,
+            self,
             platforms=lambda: self.gateway.platforms.views,
             oldest_head_age_s=self.gateway.inspection.oldest_head_age_s,
-            metrics_key=self.gateway.http.probe_key,
+            clock=self._clock,
         )
-        self.gateway.http.mount(HEALTH_PATH, app)
-        self.gateway.http.mount(METRICS_PATH, app)
-        if (key := self.gateway.http.api_key) is not None:
-            rest = RestApp(self, clock=self._clock, key=key)
-            for prefix in (API_PREFIX, RUNS_PREFIX):
-                self.gateway.http.mount(prefix, rest)
         self.supervisor.start("http", self.gateway.http.run)
 
     async def _shutdown(self, command: Shutdown, _actor: Actor) -> ShutdownReceipt:
@@ -317,24 +387,12 @@ class Kernel:
         )
         return ShutdownReceipt(running=running, queued=queued, drain_s=command.drain_s)
 
-    def _on_runner(self, session_id: SessionId) -> None:
-        self.gateway.show_runner(session_id)
-
-    def _on_service(self, view: ServiceView, error: str) -> None:
-        if error:
-            self.journal.publish("core", AlarmRaised(what=view.name, error=error, service=view))
-
-    def _on_job_error(self, name: str, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        self.journal.publish("core", AlarmRaised(what=name, error=text))
-
-    def _log(self, line: str) -> None:
-        self.journal.publish("core", AlarmRaised(what="core", error=line[:300]))
-
     def _problems(self) -> list[str]:
+        if self.safe_mode:
+            return [f"{SAFE_MODE}: {self.safe_mode}"]
         down = [
-            f"{view.name} is down: {view.last_error}"
+            f"{view.name} is {view.state.value}: {view.last_error}"
             for view in self.gateway.platforms.views
-            if view.state is PlatformState.DOWN
+            if view.state in TROUBLED
         ]
-        return [problem for problem in (self._http_problem, self.gateway.turns.problem, *down) if problem]
+        return [problem for problem in (self._http_problem, *self.gateway.problems, *down) if problem]

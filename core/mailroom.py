@@ -9,10 +9,11 @@ from core.api.mail import DeadReason, MailState
 from core.api.mailboxes import MailboxPolicy, MailboxState
 from core.api.system import AlarmRaised
 from core.clock import Clock
-from core.gateway.ports import GiveUp, Letter, LetterHandler, Owner, TryAgain
+from core.gateway.ports import Gate, GiveUp, Letter, LetterHandler, Outline, Owner, TooEarly, TryAgain
 from core.journal import Journal
 from core.mailbox.calls import Calls
 from core.mailbox.consumer import Reject, Retry, Settlement
+from core.mailbox.consumer import TooEarly as PutOff
 from core.mailbox.consumers import Consumers
 from core.mailbox.incarnations import StoredIncarnations
 from core.mailbox.mailbox import Mailbox
@@ -184,9 +185,20 @@ class Mailroom:
         boxes = [box for box in self.boxes.all() if box.name.startswith(prefix)]
         return sum(box.depth for box in boxes), sum(len(box.dead or ()) for box in boxes)
 
-    def hurry(self, mailbox: str, mail_id: MailId) -> bool:
+    def outline(self, mailbox: str) -> Outline:
+        """What it holds."""
+        box = self.boxes.find(mailbox)
+        if box is None:
+            return Outline()
+        first = box.oldest()
+        oldest = (
+            None if first is None else Mark(self._clock.now() - self._clock.monotonic() + first.posted, first.posted)
+        )
+        return Outline(box.depth, len(box.leases), len(box.dead or ()), oldest)
+
+    def hurry(self, mailbox: str, mail_id: MailId, *, is_afresh: bool = True) -> bool:
         """Let a message that waits for its next try go out now."""
-        return self.boxes.get(mailbox).hurry(mail_id)
+        return self.boxes.get(mailbox).hurry(mail_id, is_afresh=is_afresh)
 
     def consume(
         self,
@@ -196,6 +208,7 @@ class Mailroom:
         concurrency: int,
         work_limit_s: float,
         ready: Callable[[], Awaitable[None]],
+        gate: Gate | None = None,
     ) -> None:
         """Give the messages of a mailbox to a handler once it is ready."""
         box = self.boxes.get(mailbox)
@@ -205,14 +218,27 @@ class Mailroom:
                 await handler(self._letter(box, mail))
             except TryAgain as again:
                 raise Retry(str(again), again.delay_s) from again
+            except TooEarly as early:
+                raise PutOff(early.delay_s, str(early)) from early
             except GiveUp as end:
                 raise Reject(str(end)) from end
             return Settlement.SETTLED
 
-        # The deliveries' own rules say when to try again; a breaker of each platform comes with its health.
+        # The handler's own rules say when to try again, and the gate whom to try at all.
         self.consumers.attach(
-            box, handle, name=mailbox, concurrency=concurrency, breaker=None, work_limit_s=work_limit_s, prepare=ready
+            box,
+            handle,
+            name=mailbox,
+            concurrency=concurrency,
+            breaker=None,
+            work_limit_s=work_limit_s,
+            prepare=ready,
+            gate=gate,
         )
+
+    def wake(self, mailbox: str) -> None:
+        """Have the gate of a mailbox asked again."""
+        self.consumers.wake(mailbox)
 
     def _letter(self, box: Mailbox, mail: Mail) -> Letter:
         now = self._clock.monotonic()
@@ -231,6 +257,7 @@ class Mailroom:
             error=mail.error,
             replays=mail.replays,
             crashes=mail.crashes,
+            failures=len(mail.attempts or ()) + mail.put_offs,
         )
 
     def _on_alarm(self, group: str, why: str) -> None:

@@ -57,7 +57,11 @@ def resolve(reference: str, *, home: Path, environ: Mapping[str, str] | None = N
     if kind == "env" and name:
         value = (os.environ if environ is None else environ).get(name, "")
         if not value:
-            raise ConfigError(f"environment variable {name} is not set", key=reference, fix=f"export {name}")
+            raise ConfigError(
+                f"environment variable {name} is not set",
+                key=reference,
+                fix=f"export {name}, or write it into .env in the home",
+            )
         return Secret(value)
     if kind == "file" and name:
         return _from_file(reference, home / name)

@@ -1,5 +1,6 @@
 """The shape of the configuration: every key with its type, bounds, default and meaning."""
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -7,7 +8,9 @@ from msgspec import Meta
 
 from core.agent_settings import AgentSettings, ScriptedSettings
 from core.api.sessions import Mode
-from core.section import Name, SecretRef, Section, Url
+from core.automation_settings import HookSettings, JobSettings
+from core.platform_settings import ApiServerSettings, LoopbackSettings, PlatformSettings, WebhookSettings
+from core.section import Name, SecretRef, Section
 
 
 class HttpSettings(Section, frozen=True, kw_only=True):
@@ -31,69 +34,25 @@ class StoreSettings(Section, frozen=True, kw_only=True):
     url: Annotated[str, Meta(description="sqlite:PATH (relative to the home) or memory:")] = "sqlite:core.db"
 
 
-PlatformMode = Annotated[
-    Mode | None, Meta(description="what a message does to a busy session; null is the agent's own, or sessions.mode")
-]
+class ResetMode(StrEnum):
+    """When a conversation is over by itself."""
+
+    NONE = "none"
+    IDLE = "idle"
+    DAILY = "daily"
+    BOTH = "both"
 
 
-class LoopbackSettings(Section, frozen=True, kw_only=True, tag_field="kind", tag="loopback"):
-    """The console's own chat: conversations that an operator opens here."""
+class ResetSettings(Section, frozen=True, kw_only=True):
+    """When the next message begins a new conversation. The old one stays on record and can be taken up again."""
 
-    agent: Annotated[str | None, Meta(description="agent that answers; null is the default one")] = None
-    mode: PlatformMode = None
-
-
-class SimulatedSettings(Section, frozen=True, kw_only=True, tag_field="kind", tag="simulated"):
-    """People made up by a scenario: for demos, training and load tests."""
-
-    agent: Annotated[str | None, Meta(description="agent that answers; null is the default one")] = None
-    mode: PlatformMode = None
-    people: Annotated[int, Meta(ge=1, le=1_000_000, description="number of chats")] = 20
-    rate_per_s: Annotated[float, Meta(ge=0, le=100_000, description="messages a second, all together")] = 0.5
-    scenario: Annotated[str, Meta(description="builtin:NAME or a YAML file (relative to the home)")] = "builtin:people"
-    seed: Annotated[int, Meta(description="of its random choices")] = 0
-    send_failure_ratio: Annotated[float, Meta(ge=0, le=1, description="share of answers that fail at first")] = 0.0
-    send_s: Annotated[float, Meta(ge=0, le=600, description="longest time that taking an answer takes")] = 0.0
-    blocked_ratio: Annotated[float, Meta(ge=0, le=1, description="share of direct chats that block the bot")] = 0.0
-    gone_ratio: Annotated[float, Meta(ge=0, le=1, description="share of chats that are gone when answered")] = 0.0
-    outage_s: Annotated[float, Meta(ge=0, description="outages: no answer is taken for so long; 0 for none")] = 0.0
-    outage_first_s: Annotated[float, Meta(ge=0, description="from the start to the first outage")] = 0.0
-    outage_every_s: Annotated[
-        float, Meta(ge=0, description="from the begin of one outage to the next; 0 for a single one")
-    ] = 0.0
-
-
-class ApiServerSettings(Section, frozen=True, kw_only=True, tag_field="kind", tag="api_server"):
-    """OpenAI-compatible endpoint under /v1."""
-
-    agent: Annotated[str | None, Meta(description="agent behind the model name `default`")] = None
-    mode: PlatformMode = None
-    keepalive_s: Annotated[float, Meta(gt=0, description="a comment keeps a silent stream open")] = 15.0
-
-
-class WebhookRoute(Section, frozen=True, kw_only=True):
-    """One signed way in: POST /webhooks/NAME."""
-
-    secret: Annotated[SecretRef, Meta(description="of the HMAC-SHA256 signature, as env:NAME or file:PATH")]
-    agent: Annotated[str | None, Meta(description="agent that answers; null is the default one")] = None
-    template: Annotated[str, Meta(description="text for the agent; {a.b} is a field of the JSON body")] = "{text}"
-    chat: Annotated[str, Meta(description="chat of the session; {a.b} is a field of the JSON body")] = "default"
-    tolerance_s: Annotated[float, Meta(gt=0, le=86_400, description="largest age of a signature")] = 300.0
-    reply_url: Annotated[Url | None, Meta(description="where answers are posted, signed")] = None
-    rate_per_minute: Annotated[int, Meta(ge=1, le=1_000_000, description="requests accepted a minute")] = 600
-
-
-class WebhookSettings(Section, frozen=True, kw_only=True, tag_field="kind", tag="webhook"):
-    """Signed HTTP in and out."""
-
-    agent: Annotated[str | None, Meta(description="agent that answers where a route names none")] = None
-    mode: PlatformMode = None
-    routes: Annotated[dict[Name, WebhookRoute], Meta(description="routes by name")] = msgspec.field(
-        default_factory=dict[Name, WebhookRoute]
+    mode: Annotated[ResetMode, Meta(description="none, idle: after a quiet time, daily: at an hour, or both")] = (
+        ResetMode.NONE
     )
-
-
-PlatformSettings = LoopbackSettings | SimulatedSettings | ApiServerSettings | WebhookSettings
+    idle_s: Annotated[float, Meta(gt=0, le=31_536_000, description="quiet time after which it is over")] = 86_400.0
+    at_hour: Annotated[int, Meta(ge=0, le=23, description="hour at which a day begins")] = 4
+    timezone: Annotated[str, Meta(description="of at_hour, as Europe/Berlin; empty is the machine's")] = ""
+    notify: Annotated[bool, Meta(description="whether the people in the chat are told")] = True
 
 
 class SessionSettings(Section, frozen=True, kw_only=True):
@@ -104,11 +63,21 @@ class SessionSettings(Section, frozen=True, kw_only=True):
     collect_s: Annotated[
         float, Meta(gt=0, le=600, description="quiet time after which collected messages are answered together")
     ] = 2.0
+    burst_s: Annotated[
+        float,
+        Meta(
+            ge=0, le=10, description="lines typed this fast after each other wait as one message; 0 leaves them apart"
+        ),
+    ] = 0.35
     max_attempts: Annotated[int, Meta(ge=1, le=100, description="runs of one message when the core dies under it")] = 3
     history_limit: Annotated[int, Meta(ge=0, le=10_000, description="entries that a run is given")] = 200
     text_limit: Annotated[int, Meta(ge=1, le=10_000_000, description="longest inbound text, in characters")] = 200_000
     per_user_in_groups: Annotated[bool, Meta(description="each member of a group has a session of their own")] = True
     per_user_in_threads: Annotated[bool, Meta(description="the same inside threads")] = False
+    reset: ResetSettings = ResetSettings()
+    reset_at: Annotated[
+        dict[Name, ResetSettings], Meta(description="the same for single connections, by their names")
+    ] = msgspec.field(default_factory=dict[Name, ResetSettings])
 
 
 class DeliverySettings(Section, frozen=True, kw_only=True):
@@ -117,7 +86,22 @@ class DeliverySettings(Section, frozen=True, kw_only=True):
     max_attempts: Annotated[int, Meta(ge=1, le=100, description="attempts before a delivery is dead")] = 12
     base_s: Annotated[float, Meta(gt=0, description="first wait of the backoff")] = 1.0
     cap_s: Annotated[float, Meta(gt=0, description="longest wait of the backoff")] = 300.0
-    timeout_s: Annotated[float, Meta(gt=0, description="longest time of one attempt")] = 30.0
+    timeout_s: Annotated[float, Meta(gt=0, description="longest time of one attempt; 64 KiB of files add a second")] = (
+        30.0
+    )
+    breaker_failures: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="failures of an account in a row after which it is left alone")
+    ] = 5
+    breaker_open_s: Annotated[
+        float, Meta(ge=0.001, le=86_400, description="first time that it is left alone; doubles while it fails")
+    ] = 30.0
+    breaker_open_cap_s: Annotated[float, Meta(ge=0.001, le=86_400, description="longest time of that")] = 300.0
+    refresh_chats_s: Annotated[
+        float, Meta(ge=1, le=86_400, description="how often platforms are asked for their chats")
+    ] = 300.0
+    keep_ids_s: Annotated[
+        float, Meta(ge=60, le=31_536_000, description="how long the ids of sent messages are known")
+    ] = 604_800.0
 
 
 class ConsoleSettings(Section, frozen=True, kw_only=True):
@@ -126,10 +110,41 @@ class ConsoleSettings(Section, frozen=True, kw_only=True):
     on_quit: Annotated[Literal["ask", "stop", "keep"], Meta(description="what q does to an embedded core")] = "ask"
     on_hangup: Annotated[Literal["stop", "keep"], Meta(description="what a closed terminal does to it")] = "keep"
     theme: Annotated[Literal["auto", "dark", "light", "contrast", "ansi"], Meta(description="colours")] = "auto"
+    announce: Annotated[
+        Literal["both", "bell", "title", "none"],
+        Meta(description="how the terminal tells that somebody waits for a decision: bell, window title, both, none"),
+    ] = "both"
     keys: Annotated[dict[str, str], Meta(description="keys by action id, as session.inject: ctrl+i")] = msgspec.field(
         default_factory=dict[str, str]
     )
     read_only: Annotated[bool, Meta(description="take every key away that changes something")] = False
+
+
+class AccessSettings(Section, frozen=True, kw_only=True):
+    """Who may talk at all connections; each connection adds its own lists."""
+
+    allow_all: Annotated[bool, Meta(description="let everybody in, everywhere")] = False
+    allowed_users: Annotated[
+        tuple[str, ...], Meta(description="senders that are let in, as PLATFORM:ID; *:ID is that id everywhere")
+    ] = ()
+    unauthorised: Annotated[
+        Literal["pair", "ignore"] | None,
+        Meta(description="a stranger's direct message; null is pair where nobody is listed, else ignore"),
+    ] = None
+    aliases: Annotated[
+        dict[Name, tuple[str, ...]], Meta(description="one person's ids, as PLATFORM:ID, by a name of your choice")
+    ] = msgspec.field(default_factory=dict[Name, tuple[str, ...]])
+
+
+class FileSettings(Section, frozen=True, kw_only=True):
+    """Files that come with messages or go with them; kept in files/ of the home."""
+
+    limit_bytes: Annotated[int, Meta(ge=1, le=1_073_741_824, description="largest file that is taken or sent")] = (
+        20_971_520
+    )
+    most: Annotated[int, Meta(ge=1, le=100, description="files of one message")] = 20
+    deadline_s: Annotated[float, Meta(gt=0, le=3600, description="longest time to fetch those of one message")] = 60.0
+    keep_s: Annotated[float, Meta(ge=60, le=315_360_000, description="files are removed after that")] = 2_592_000.0
 
 
 class CoreSettings(Section, frozen=True, kw_only=True):
@@ -148,20 +163,6 @@ def _default_platforms() -> dict[str, Any]:
     return {"local": LoopbackSettings(), "api": ApiServerSettings(), "hooks": WebhookSettings()}
 
 
-class TimetableEntry(Section, frozen=True, kw_only=True):
-    """A task that is started again and again while the core runs; left out while the one before is not over."""
-
-    text: Annotated[str, Meta(min_length=1, max_length=200_000, description="what is to be done")]
-    every_s: Annotated[float, Meta(ge=1, le=31_536_000, description="from one start to the next")]
-    first_s: Annotated[
-        float, Meta(ge=0, le=31_536_000, description="from the start of the core to the first; 0 is every_s")
-    ] = 0.0
-    agent: Annotated[str | None, Meta(description="agent that does it; null is the default one")] = None
-    lane: Annotated[str, Meta(max_length=64, description="lane of the agent")] = "cron"
-    label: Annotated[str, Meta(max_length=64, description="a word to find it by; empty is the name")] = ""
-    parts: Annotated[tuple[str, ...], Meta(max_length=32, description="further tasks, made below it")] = ()
-
-
 class Settings(Section, frozen=True, kw_only=True):
     """The whole configuration. Every key has a default; an empty file is a working core."""
 
@@ -170,6 +171,8 @@ class Settings(Section, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     sessions: SessionSettings = SessionSettings()
     deliveries: DeliverySettings = DeliverySettings()
+    access: AccessSettings = AccessSettings()
+    files: FileSettings = FileSettings()
     default_agent: Annotated[Name, Meta(description="agent that answers where none is named")] = "main"
     agents: Annotated[dict[Name, AgentSettings], Meta(description="agents by name")] = msgspec.field(
         default_factory=_default_agents
@@ -177,8 +180,9 @@ class Settings(Section, frozen=True, kw_only=True):
     platforms: Annotated[dict[Name, PlatformSettings], Meta(description="connections by name")] = msgspec.field(
         default_factory=_default_platforms
     )
-    timetable: Annotated[dict[Name, TimetableEntry], Meta(description="tasks that begin by the clock, by name")] = (
-        msgspec.field(default_factory=dict[Name, TimetableEntry])
+    hooks: HookSettings = HookSettings()
+    cron: Annotated[dict[Name, JobSettings], Meta(description="jobs that begin by the clock, by name")] = msgspec.field(
+        default_factory=dict[Name, JobSettings]
     )
     console: ConsoleSettings = ConsoleSettings()
 

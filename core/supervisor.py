@@ -9,10 +9,12 @@ from core.api.errors import HermesError
 from core.api.system import ServiceView
 from core.backoff import ceiling_s
 from core.clock import Clock, mark
+from core.waits import is_cancelled
 
 _BASE_S = 0.5
 _CAP_S = 30.0
 _STEADY_S = 60.0
+_END_LIMIT_S = 10.0
 
 
 class Supervisor:
@@ -68,12 +70,13 @@ class Supervisor:
         return len(self._jobs)
 
     async def stop_service(self, name: str) -> None:
-        """Stop one service and wait for its end."""
+        """Stop one service and wait for its end, ten seconds at most: one that hangs then is shown as failed."""
         task = self._services.pop(name, None)
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            self._set(name, "stopped")
+            if await self._end({task}, _END_LIMIT_S):
+                self._set(name, "failed", f"did not end within {_END_LIMIT_S:g} s")
+            else:
+                self._set(name, "stopped")
 
     async def stop(self, *, deadline_s: float) -> list[str]:
         """Stop services in reverse order, then jobs. Returns the names of those that did not end in time."""
@@ -102,7 +105,10 @@ class Supervisor:
                 await run()
             except asyncio.CancelledError:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever a service raises, it is restarted and shown
+            except Exception as error:
+                if is_cancelled():
+                    # What its cleaning up raised hid that it was told to end.
+                    raise asyncio.CancelledError from error
                 failures = 1 if self._clock.monotonic() - started > _STEADY_S else failures + 1
                 self._set(name, "restarting", f"{type(error).__name__}: {error}".splitlines()[0][:300])
                 await self._clock.sleep(ceiling_s(failures, base_s=_BASE_S, cap_s=_CAP_S))

@@ -5,6 +5,7 @@ import msgspec
 from core.clock import Clock
 from core.journal import Journal
 from core.store.base import Put, Store
+from core.supervisor import Supervisor
 
 PROBE_EVERY_S = 20.0
 _TRIM_EVERY_S = 60.0
@@ -19,6 +20,11 @@ class Upkeep:
         self._journal = journal
         self._clock = clock
         self._journal_keep = journal_keep
+
+    def start(self, supervisor: Supervisor) -> None:
+        """Run both until the supervisor stops."""
+        supervisor.start("journal trim", self.trim)
+        supervisor.start("store probe", self.probe)
 
     async def trim(self) -> None:
         """Let old events go, until cancelled."""

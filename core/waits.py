@@ -13,6 +13,12 @@ class CutShort(Exception):
     """The wait was ended from outside, not by what it waited for."""
 
 
+def is_cancelled() -> bool:
+    """Whether the present task was told to end, whatever else was raised since."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Waits:
     """One wait at a time, in one task; any other may cut it short."""
 

@@ -18,6 +18,7 @@ from console.action import Action
 from console.actions import ACTIONS
 from console.exit_codes import Exit
 from core.api import codec, errors
+from core.gateway import command
 from core.machine import Machine
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -188,6 +189,35 @@ def met_by(exit_code: int) -> str:
     return ", ".join(kind.__name__ for kind in kinds if kind.exit_code == exit_code)
 
 
+def chat_commands() -> str:
+    """Every command of a chat, with its aliases and who may use it."""
+    lead = (
+        "What people can order in a chat, from the table that also drives help and the menus of platforms. "
+        "[The guide](../guide/chat_commands.md) explains who may use what. The beginning of a name is enough where "
+        "only one command begins so; `_` stands for `-`, and `/name@bot` for `/name`."
+    )
+    blocks = [lead]
+    for topic in command.Topic:
+        blocks.append(f"## {topic.value}")
+        rows = (chat_command_row(item) for item in command.TABLE if item.topic is topic)
+        blocks.append(table(("command", "also", "what it does", "who", "while a turn goes on"), rows))
+    return page("Chat commands", *blocks)
+
+
+def chat_command_row(item: command.Command) -> tuple[str, ...]:
+    """One command as a row."""
+    who = "everybody" if item.is_for_all else "admins" if item.is_admin_only else "admins, and users who are given it"
+    needs = f". Only where the gateway has {item.needs.value}" if item.needs is not None else ""
+    aliases = ", ".join(f"`/{name}`" for name in item.aliases)
+    return (
+        f"`{item.usage}`",
+        aliases,
+        f"{item.text}{needs}",
+        who,
+        "at once" if item.bypass else "says that it must wait",
+    )
+
+
 def layers() -> str:
     """The import contracts, as the layer diagram."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
@@ -210,6 +240,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "states.md": states,
     "configuration.md": configuration,
     "keys.md": keys,
+    "chat_commands.md": chat_commands,
     "errors.md": error_tree,
     "exit_codes.md": exit_codes,
     "layers.md": layers,

@@ -5,13 +5,15 @@ No fixture here is meant to be named by a test; each applies to all of them:
 - `_no_blocking_calls`: a blocking call made by `core` on an event loop fails the test.
 - `_no_orphan_tasks`: an asynchronous test leaves no asyncio task behind.
 - `_only_loopback`: a connection beyond this machine, and the name of another one, fail at once.
-- `_clean_environment`: settings of the person who runs the tests are not seen.
+- `_clean_environment`: settings of the person who runs the tests are not seen, and locks on accounts, which count for
+  the whole machine, are those of this test alone.
 
 Hypothesis profiles: `dev` (default) and `ci` (the same examples every time); choose with
 HYPOTHESIS_PROFILE. Neither has a deadline: a slow machine is not a fault.
 """
 
 import asyncio
+import itertools
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +22,9 @@ from typing import Any
 import hypothesis
 import pytest
 from blockbuster import blockbuster_ctx
+
+# Cases that several suites share say what differed, as those in test files do.
+pytest.register_assert_rewrite("tests.support")
 
 _SLOW_IS_FINE = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
 hypothesis.settings.register_profile("dev", deadline=None, max_examples=100, suppress_health_check=_SLOW_IS_FINE)
@@ -90,8 +95,13 @@ def _only_loopback() -> Iterator[None]:
     monkeypatch.undo()
 
 
+_test_numbers = itertools.count(1)
+
+
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    # Not made: only whoever takes a lock does that.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / f"state-{next(_test_numbers)}"))
     for name in list(os.environ):
         if (name.startswith("HERMES_") and name != "HERMES_TORTURE") or name in {"NO_COLOR", "OPENAI_API_KEY"}:
             monkeypatch.delenv(name)

@@ -121,8 +121,11 @@ class OrderGate:
 
     def may_sort(self, now: float) -> bool:
         """Whether it is time to put the rows in order."""
-        period_s = max(self.PERIOD_S, self._cost_s * self.COST_FACTOR)
-        return self.is_due and now - self._sorted_at >= period_s and now - self._moved_at >= self.QUIET_S
+        return self.is_due and self.may_look(now) and now - self._moved_at >= self.QUIET_S
+
+    def may_look(self, now: float) -> bool:
+        """Whether it is time to look for rows where none is: also when nothing changed, but not at any cost."""
+        return now - self._sorted_at >= max(self.PERIOD_S, self._cost_s * self.COST_FACTOR)
 
     def was_sorted(self, now: float, cost_s: float) -> None:
         """The rows are in order."""
@@ -336,7 +339,9 @@ class ListView(View):
     def order_if_due(self) -> None:
         """Put the rows in order when it is time."""
         # The first rows come at once, later ones at the pace of the eye.
-        if (not self.rows.ids or self.gate.may_sort(self.stage.now())) and self.order():
+        now = self.stage.now()
+        may_order = self.gate.may_sort(now) if self.rows.ids else self.gate.may_look(now)
+        if may_order and self.order():
             self.stage.table.order_changed()
             self.show_empty()
 
@@ -378,8 +383,11 @@ class ListView(View):
 
 def matches(words: str, *parts: object) -> bool:
     """Whether every word of a filter is somewhere in the parts."""
+    wanted = words.lower().split()
+    if not wanted:
+        return True
     whole = "\n".join(str(part) for part in parts).lower()
-    return all(word in whole for word in words.lower().split())
+    return all(word in whole for word in wanted)
 
 
 def version(*parts: Hashable) -> Hashable:

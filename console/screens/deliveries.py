@@ -14,6 +14,7 @@ from console.widgets.table import Column, Row
 from core.api.deliveries import DeliveryState
 
 _SESSION_WIDTH = 20
+_PLATFORM_WIDTH = 10
 
 
 class DeliveriesView(ListView):
@@ -22,7 +23,7 @@ class DeliveriesView(ListView):
     place = "deliveries"
     COLUMNS = (
         Column("state", "STATE", 10),
-        Column("platform", "PLATFORM", 10),
+        Column("platform", "PLATFORM", _PLATFORM_WIDTH),
         Column("session", "SESSION", _SESSION_WIDTH),
         Column("age", "AGE", 6, align="right"),
         Column("tries", "TRIES", 5, align="right"),
@@ -45,8 +46,9 @@ class DeliveriesView(ListView):
         ]
 
     def total(self) -> int:
-        """All that are not sent."""
-        return len(self.mirror.deliveries)
+        """All that are not sent, also those that are not at hand."""
+        at_hand = len(self.mirror.deliveries)
+        return at_hand if self.mirror.has_all_deliveries else max(at_hand, self.mirror.work.outboxes.unsent)
 
     def changed(self, changes: Changes) -> Iterable[str]:
         """Deliveries that changed."""
@@ -63,8 +65,8 @@ class DeliveriesView(ListView):
         following = "-" if left_s is None else text.age(left_s) if left_s > 0 else "now"
         cells = (
             badge_cell(badge(view.state, use_ascii=self.stage.use_ascii)),
-            text.clean(view.platform),
-            (text.short_id(view.session_id, _SESSION_WIDTH), "strong"),
+            self.stage.short_id(text.clean(view.platform), _PLATFORM_WIDTH),
+            (self.stage.short_id(view.session_id, _SESSION_WIDTH), "strong"),
             text.age(age_s),
             str(view.attempt),
             following,
@@ -87,6 +89,13 @@ class DeliveriesView(ListView):
         """The delivery under the cursor and its session."""
         view = self.mirror.deliveries.get(self.stage.table.cursor_id or "")
         return Target(delivery_id=view.id, session_id=view.session_id) if view else Target()
+
+    def act(self, action_id: str) -> bool:
+        """The way to the outboxes."""
+        if action_id != "view.outboxes":
+            return False
+        self.stage.go("outboxes", "")
+        return True
 
     def opened(self, row_id: str) -> None:
         """Into the session whose answer it is."""

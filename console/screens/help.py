@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from console.action import Action, Level
 from console.actions import ACTIONS, actions_for
+from console.command_line import parse_command
 from console.keymap import Keymap
 from console.screens.base import Stage, View
 from console.widgets.fields import Field
@@ -40,9 +41,10 @@ _FILTERS: tuple[Field, ...] = (
 )
 
 
-def help_line(action: Action, keymap: Keymap, reason: str) -> Field:
+def help_line(action: Action, keymap: Keymap, reason: str, place: str = "") -> Field:
     """One action: key, what it does, and what it loses or why it is off."""
-    key = keymap.sign_of(action.id) or f":{action.id.partition('.')[2]}"
+    typed_in = place or next(iter(action.where.places), "")
+    key = keymap.sign_of(action.id) or f":{_command_of(action, typed_in)}"
     words = action.title
     if action.loses:
         words += f"; loses {action.loses}"
@@ -51,6 +53,14 @@ def help_line(action: Action, keymap: Keymap, reason: str) -> Field:
     if reason:
         return key, f"{words}   (off: {reason})", "stale"
     return key, words, "plain"
+
+
+def _command_of(action: Action, place: str) -> str:
+    """What is typed for an action that has no key: a short word where that means this one and no other."""
+    short = action.id.partition(".")[2]
+    order = parse_command(short, (), place)
+    means_it = order.words in {short, action.id} and order.verb in {"go", "action"}
+    return short if means_it else action.id
 
 
 def help_fields(place: str, keymap: Keymap, why_not: Callable[[Action], str]) -> list[Field]:
@@ -62,11 +72,11 @@ def help_fields(place: str, keymap: Keymap, why_not: Callable[[Action], str]) ->
         if not members:
             continue
         fields.append((f"-- {title}", "", ""))
-        fields += [help_line(action, keymap, why_not(action)) for action in members]
+        fields += [help_line(action, keymap, why_not(action), place) for action in members]
         if group == "move":
             fields += _MOVES
     fields += _FILTERS
-    elsewhere = [action for action in ACTIONS if action not in here and action.group == "act"]
+    elsewhere = [action for action in ACTIONS if action not in here and action.group == "act" and action.where.places]
     if elsewhere:
         fields.append(("-- in other views", "", ""))
         for action in elsewhere:

@@ -8,7 +8,7 @@ from console.need import Need
 from console.needs import needs
 from console.screens.base import ListView, Stage, gone_row
 from console.screens.empty import first_step_fields
-from console.screens.system_facts import latest_facts, platform_facts, system_facts
+from console.screens.system_facts import latest_facts, platform_lines, system_facts
 from console.session_facts import Fact, approval_facts, peek
 from console.target import Target
 from console.task_facts import task_peek
@@ -186,7 +186,7 @@ class OverviewView(ListView):
         view = self.mirror.sessions.get(target.session_id)
         if view is not None:
             facts += peek(view, approval, age, use_ascii=self.stage.use_ascii)
-        facts += platform_facts(self.stage, target.platform)
+        facts += platform_lines(self.stage, target.platform)
         return facts or [(f"-- {need.kind}", "", ""), (need.subject, need.text, need.tone)]
 
     def raw(self) -> object | None:

@@ -127,9 +127,15 @@ class SessionInputs:
             text.age(age_s),
             view.state.value,
             view.mode.value,
-            (view.effective_mode.value, "needs" if differs else "plain"),
+            (self._taken(view, queue), "needs" if differs else "plain"),
         )
         return Row(row_id, cells, version(cells))
+
+    @staticmethod
+    def _taken(view: MessageView, queue: list[MessageView]) -> str:
+        """How it is taken; of a part, with which it is answered."""
+        first = next((place for place, item in enumerate(queue, 1) if item.id == view.part_of), None)
+        return view.effective_mode.value if first is None else f"with #{first}"
 
     # -- one row -------------------------------------------------------------
 

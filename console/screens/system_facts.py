@@ -7,12 +7,12 @@ from console.event_line import EventLine
 from console.glyphs import badge, tone_badge
 from console.mailbox_words import difference
 from console.mirror import Mirror
+from console.platform_facts import PLATFORM_ORDER, platform_facts
 from console.screens.base import Stage
 from console.session_facts import Fact
 from console.widgets.meter import spark
-from core.api.base import Mark
 from core.api.deliveries import DeliveryState
-from core.api.platforms import PlatformState
+from core.api.platforms import TROUBLED, PlatformState
 from core.api.profiles import PoolState, ProfileView
 from core.api.sessions import SessionState
 from core.api.tasks import TaskState
@@ -25,7 +25,6 @@ _ORDER = (
     SessionState.INTERRUPTING,
     SessionState.IDLE,
 )
-PLATFORM_ORDER = (PlatformState.DOWN, PlatformState.CONNECTING, PlatformState.CONNECTED, PlatformState.OFF)
 _SPARK_WIDTH = 24
 _LATEST_LINES = 40
 _PLATFORM_LIMIT = 12
@@ -101,36 +100,21 @@ def _platforms(stage: Stage) -> Iterable[Fact]:
         if names := groups.get(state):
             sign = badge(state, use_ascii=stage.use_ascii)
             more = f" and {len(names) - _PLATFORM_LIMIT} more" if len(names) > _PLATFORM_LIMIT else ""
-            tone = sign.tone if state is PlatformState.DOWN else "plain"
+            tone = sign.tone if state in TROUBLED or state is PlatformState.PAUSED else "plain"
             yield label, f"{sign.text}: {', '.join(names[:_PLATFORM_LIMIT])}{more}", tone
             label = ""
     if not groups:
         yield label, "none configured", "quiet"
 
 
-def platform_facts(stage: Stage, name: str) -> list[Fact]:
+def platform_lines(stage: Stage, name: str) -> list[Fact]:
     """All of one connection."""
     view = stage.mirror.platforms.get(name)
     if view is None:
         return []
-    sign = badge(view.state, use_ascii=stage.use_ascii)
     busy = sum(1 for item in stage.mirror.busy_sessions() if item.source.platform == view.name)
-    return [
-        (f"-- {text.clean(view.name)}", "", ""),
-        ("state", f"{sign.text} {stage.age(view.since)}, since {text.stamp(view.since.at)}", sign.tone),
-        ("error", text.clean(view.last_error) or "none", "failing" if view.last_error else "plain"),
-        ("kind", text.clean(view.kind), "plain"),
-        ("address", text.clean(view.address) or "none", "plain"),
-        ("last in", f"{_ago(stage, view.inbound)}   {text.count(view.inbound_count)} in all", "plain"),
-        ("last out", f"{_ago(stage, view.outbound_ack)}   {text.count(view.outbound_count)} in all", "plain"),
-        ("refused", text.count(view.refused_count), "needs" if view.refused_count else "plain"),
-        ("restarts", text.count(view.restart_count), "needs" if view.restart_count else "plain"),
-        ("busy now", text.counted(busy, "session"), "plain"),
-    ]
-
-
-def _ago(stage: Stage, mark: Mark | None) -> str:
-    return "never" if mark is None else f"{stage.age(mark)} ago"
+    waiting = stage.mirror.work.outboxes.waiting_on(view)
+    return platform_facts(view, stage.age_s, waiting=waiting, busy=busy, use_ascii=stage.use_ascii)
 
 
 _AGENT_LIMIT = 8

@@ -7,10 +7,13 @@ from typing import Any
 
 from console.exit_codes import Exit
 from console.shell.call import Verb
+from console.shell.local import LocalVerb
 
-_NOUNS = {
+NOUNS = {
     "sessions": "who talks to which agent",
     "approvals": "decisions that wait for you",
+    "access": "who is let in, and why",
+    "pairing": "senders that ask for access, and invitations",
     "deliveries": "answers on their way",
     "mailbox": "queues, what waits in them and what died in them",
     "platforms": "connections to messaging platforms",
@@ -18,6 +21,13 @@ _NOUNS = {
     "agents": "agents, their profiles, pools and runners",
     "config": "the configuration",
     "core": "the core itself",
+    "gateway": "the core's process: start, stop, status, service",
+    "profiles": "the homes of this user",
+    "import": "take over what another gateway has",
+    "audit": "who did what",
+    "breakers": "accounts whose sending is held back",
+    "hooks": "programs that are told what happens",
+    "cron": "work that begins by the clock",
 }
 _ALSO = {"mailbox": ["mailboxes"]}
 _PLAIN = {
@@ -28,6 +38,7 @@ _PLAIN = {
 _WITHOUT_CORE = {
     ("config", "check"): "everything that is wrong with the configuration file",
     ("config", "path"): "where the configuration file is",
+    ("gateway", "run"): "run the core here, in the foreground, until told to stop",
 }
 
 
@@ -49,12 +60,12 @@ class _Version(argparse.Action):
         parser.exit(0)
 
 
-def parsed(argv: Sequence[str], verbs: Mapping[tuple[str, str], Verb]) -> argparse.Namespace:
+def parsed(argv: Sequence[str], verbs: Mapping[tuple[str, str], Verb | LocalVerb]) -> argparse.Namespace:
     """The arguments, with `noun` and `verb`, both "" for the screen. Raises SystemExit with the exit code."""
     return build(verbs).parse_args(argv)
 
 
-def build(verbs: Mapping[tuple[str, str], Verb]) -> argparse.ArgumentParser:
+def build(verbs: Mapping[tuple[str, str], Verb | LocalVerb]) -> argparse.ArgumentParser:
     """The parser. Global options may stand before the noun or after the verb."""
     parser = argparse.ArgumentParser(
         prog="hermes-console",
@@ -82,7 +93,11 @@ def build(verbs: Mapping[tuple[str, str], Verb]) -> argparse.ArgumentParser:
 def _verbs_of(nouns: Any, below: dict[str, Any], noun: str) -> Any:
     if noun not in below:
         parser = nouns.add_parser(
-            noun, aliases=_ALSO.get(noun, []), help=_NOUNS[noun], description=_NOUNS[noun], allow_abbrev=False
+            noun,
+            aliases=_ALSO.get(noun, []),
+            help=NOUNS.get(noun, noun),
+            description=NOUNS.get(noun, noun),
+            allow_abbrev=False,
         )
         _add_globals(parser, is_top=False)
         below[noun] = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -102,10 +117,14 @@ def _add_globals(parser: argparse.ArgumentParser, *, is_top: bool) -> None:
         return value if is_top else argparse.SUPPRESS
 
     parser.add_argument("--home", metavar="PATH", default=default(None), help="home of the core")
+    parser.add_argument("--profile", metavar="NAME", default=default(""), help="a profile's home below it")
     parser.add_argument("--json", action="store_true", default=default(value=False), help="data as JSON, one line each")
     parser.add_argument(
         "--plain", action="store_true", default=default(value=False), help="tables are not cut to the terminal's width"
     )
     parser.add_argument(
         "--read-only", action="store_true", default=default(value=False), help="the screen changes nothing"
+    )
+    parser.add_argument(
+        "--unsafe", action="store_true", default=default(value=False), help="no safe mode after starts that failed"
     )

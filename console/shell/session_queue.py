@@ -23,6 +23,7 @@ from core.api.session_orders import (
     ReleaseLease,
     SessionReceipt,
     SetMessageMode,
+    SplitMessage,
     UnarchiveSession,
 )
 from core.api.sessions import GetSession, MessageState, MessageView, Mode, SessionView
@@ -88,7 +89,7 @@ async def _queue(call: Call) -> None:
 
 
 def _rows(messages: Sequence[MessageView], now: Mark, width: int | None) -> list[str]:
-    head = ("position", "message", "age", "as", "from", "asked", "taken as", "why", "task", "text")
+    head = ("position", "message", "age", "as", "from", "asked", "taken as", "why", "part of", "task", "text")
     rows = [
         (
             str(place),
@@ -99,6 +100,7 @@ def _rows(messages: Sequence[MessageView], now: Mark, width: int | None) -> list
             item.mode.value,
             item.effective_mode.value,
             item.mode_reason,
+            str(item.part_of or ""),
             str(item.task_id or ""),
             item.text,
         )
@@ -130,6 +132,12 @@ async def _mode(call: Call) -> None:
     message_id = MessageId(args.message)
     command = SetMessageMode(session_id=SessionId(args.key), message_id=message_id, mode=Mode(args.mode))
     await _give_queue(call, await call.execute(command), receipts.taken(message_id))
+
+
+async def _split(call: Call) -> None:
+    message_id = MessageId(call.args.message)
+    command = SplitMessage(session_id=SessionId(call.args.key), message_id=message_id)
+    await _give_queue(call, await call.execute(command), receipts.split(message_id))
 
 
 async def _give_queue(call: Call, found: QueueReceipt, words: Callable[[QueueReceipt], tuple[str, str]]) -> None:
@@ -206,6 +214,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("sessions", "queue", "what waits in a session, in its order, and how it is taken", add_session, _queue),
     Verb("sessions", "move", "put a queued message at another place", _add_move, _move),
     Verb("sessions", "mode", "have a queued message taken in another way", _add_mode, _mode),
+    Verb("sessions", "split", "have a part of a message answered alone", _add_message, _split),
     Verb("sessions", "archive", "put a session away; nothing of it is lost", _add_archive, _archive),
     Verb("sessions", "unarchive", "take a session up again", _add_unarchive, _unarchive),
     Verb("sessions", "compact", "have earlier entries stand as a summary for the agent", add_session, _compact),

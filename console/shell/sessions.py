@@ -11,8 +11,8 @@ from console.shell.waiting import wait_for_answer
 from console.text import age, stamp
 from core.api.base import AgentName, EntryId, Mark, MessageId, PlatformName, RunId, SessionId
 from core.api.runs import RunOutcome
+from core.api.session_queue import DropMessage
 from core.api.sessions import (
-    DropMessage,
     GetSession,
     InterruptSession,
     ListSessions,

@@ -1,4 +1,4 @@
-"""Shell commands about the core itself: status, platforms, config show, core stop."""
+"""Shell commands about the core itself: status, config show, core stop."""
 
 import argparse
 from collections.abc import Iterator
@@ -7,9 +7,7 @@ from console.shell.call import Call, Verb, ended
 from console.shell.flags import add_nothing, add_reason
 from console.shell.printing import ages, facts, since, table
 from console.text import size
-from core.api.base import Mark
 from core.api.errors import HermesError
-from core.api.platforms import ListPlatforms, PlatformList
 from core.api.system import ConfigView, GetConfig, GetHealth, HealthView, Shutdown
 
 _GONE_LIMIT_S = 3.0
@@ -56,33 +54,6 @@ def status_lines(view: HealthView) -> Iterator[str]:
         )
 
 
-async def _platforms(call: Call) -> None:
-    found = await call.query(ListPlatforms())
-    now = await call.now()
-    call.give(found, lambda: _platform_rows(found, now, call.width))
-
-
-def _platform_rows(found: PlatformList, now: Mark, width: int | None) -> list[str]:
-    head = ("platform", "kind", "state", "since", "heard", "sent", "in", "out", "refused", "address", "last error")
-    rows = [
-        (
-            view.name,
-            view.kind,
-            view.state.value,
-            since(view.since, now),
-            since(view.inbound, now),
-            since(view.outbound_ack, now),
-            str(view.inbound_count),
-            str(view.outbound_count),
-            str(view.refused_count),
-            view.address,
-            view.last_error,
-        )
-        for view in found.platforms
-    ]
-    return table(head, rows, width=width)
-
-
 async def _config(call: Call) -> None:
     view = await call.query(GetConfig())
     call.give(view, lambda: config_lines(view, call.width))
@@ -126,7 +97,6 @@ async def _stop(call: Call) -> None:
 
 VERBS: tuple[Verb, ...] = (
     Verb("status", "", "how the core is", add_nothing, _status),
-    Verb("platforms", "list", "connections to messaging platforms", add_nothing, _platforms),
     Verb("config", "show", "every value in force with its origin", add_nothing, _config),
     Verb("core", "stop", "drain and stop the core", _add_stop, _stop),
 )

@@ -10,15 +10,8 @@ from console.text import clean
 from core.api.base import MessageId, Record, RunId, Seq
 from core.api.codec import encode
 from core.api.errors import ConflictError, DeadlineExceeded, Lagged
-from core.api.sessions import (
-    GetSession,
-    MessageDropped,
-    MessageSteered,
-    RunEnded,
-    RunStarted,
-    SendReceipt,
-    SessionReset,
-)
+from core.api.session_queue import MessageDropped
+from core.api.sessions import GetSession, MessageSteered, RunEnded, RunStarted, SendReceipt, SessionReset
 from core.api.system import ListEvents
 from core.api.transcripts import EntryKind
 

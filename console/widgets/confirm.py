@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.widget import Widget
 from textual.widgets import Input
 
+from console.text import cut
 from console.widgets.approval import ApprovalChoice, ApprovalScreen
 from console.widgets.controls import Buttons, Lines, TickBox
 from console.widgets.dialog import Dialog
@@ -22,6 +23,8 @@ __all__ = [
     "QuitChoice",
     "QuitScreen",
 ]
+
+_TITLE_LIMIT, _LINE_LIMIT = 140, 300
 
 
 class ConfirmScreen(Dialog[bool]):
@@ -44,9 +47,10 @@ class ConfirmScreen(Dialog[bool]):
         verb: str = "confirm",
     ) -> None:
         super().__init__()
-        self.title_text = title
+        self.title_text = cut(title, _TITLE_LIMIT)
         self.reason = ""
-        self._what_happens = tuple(what_happens)
+        # However long an error or a name is, the buttons stay on the screen.
+        self._what_happens = tuple(cut(words, _LINE_LIMIT) for words in what_happens)
         self._loses = tuple(loses)
         self._typed = typed
         self._ask_reason = ask_reason

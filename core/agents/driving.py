@@ -10,6 +10,7 @@ from core.agents.approvals.approvals import Approvals
 from core.agents.approvals.questions import Questions
 from core.agents.compactions import Compactions
 from core.agents.flights import Flight
+from core.agents.memory.memories import Memories
 from core.agents.reports import let_go
 from core.agents.runner import Runner
 from core.agents.runners import Runners
@@ -45,6 +46,7 @@ class Driver:
         approvals: Approvals,
         questions: Questions,
         compactions: Compactions,
+        memories: Memories,
         clock: Clock,
         has_slot: Callable[[Flight], bool],
         stop: Callable[[Flight, TurnEnded], None],
@@ -53,6 +55,7 @@ class Driver:
         self._approvals = approvals
         self._questions = questions
         self._compactions = compactions
+        self._memories = memories
         self._clock = clock
         self._has_slot = has_slot
         self._stop = stop
@@ -104,6 +107,7 @@ class Driver:
     async def _opened(self, flight: Flight) -> Runner:
         request = flight.request
         flight.watched.enter(Stage.OPENING, self._clock.monotonic())
+        flight.request = await self._memories.ready(request, flight.terms.settings.memory, flight.user)
         flight.runner = runner = await self._runners.take(
             request.session_id,
             request.agent,

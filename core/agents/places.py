@@ -4,7 +4,7 @@ from pathlib import Path
 
 from core.api.errors import Refused
 
-CORE_FOLDERS = ("secrets", "agents")
+CORE_FOLDERS = ("secrets", "agents", "memory", "files", "hooks")
 """Folders of the home that no agent may be given: what is in them decides what agents may do."""
 
 

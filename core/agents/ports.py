@@ -6,10 +6,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from core.api.base import Actor, MailId, MessageId, RunId, SessionId, TaskId
+from core.api.base import Actor, AgentName, DeliveryId, MailId, MessageId, RunId, SessionId, TaskId
 from core.api.policies import ExecutionPolicy, RuntimeView
-from core.api.sessions import MessageView, Mode, SendReceipt
+from core.api.sessions import MessageView, Mode, SendReceipt, Source
 from core.api.tasks import Routing
+from core.api.transcripts import EntryView
 from core.pages import Pages
 
 
@@ -103,8 +104,32 @@ class Conversations(Protocol):
         """Let a waiting message go, or stop the run that answers it; None: whatever runs. False when it is neither."""
         ...
 
+    async def said(self, session_id: SessionId, epoch: int) -> Sequence[EntryView]:
+        """What was said in one epoch of a session, the newest 5,000 entries, the oldest first. Raises StoreError."""
+        ...
+
     async def note(self, session_id: SessionId, text: str, actor: Actor) -> None:
         """Put an operator's note to a session as a followup."""
+        ...
+
+
+class Courier(Protocol):
+    """Takes messages of agents to chats."""
+
+    def addressed(self, target: str, session_id: SessionId) -> tuple[str, Source]:
+        """The one chat that is meant, and what it is called where targets are written. session_id: who says it.
+
+        Raises InvalidInput, NotFound, Refused, Unavailable, and says what to write instead.
+        """
+        ...
+
+    async def send_from(
+        self, session_id: SessionId, source: Source, text: str, *, agent: AgentName, key: str
+    ) -> Sequence[DeliveryId]:
+        """Store a message for delivery, and note it in the session of its chat. Nothing when that key was used before.
+
+        Raises HermesError: then nothing is sent.
+        """
         ...
 
 

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from core.agents.ports import ToolHost
+from core.agents.memory_provider import MemoryTools
+from core.agents.ports import Courier, ToolHost
 from core.api.base import AgentName, RunId, SessionId, TaskId
 from core.api.policies import ExecutionPolicy, FieldEnforcement, Runtime
 from core.api.runs import RunReport, Stop, TurnEnded
@@ -44,7 +45,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     messages: in order, at least one. history: entries of the present epoch before them, the oldest first; a summary
     stands for what came before it. model: in place of the agent's own; the core has made the runner for it already.
-    extra_system_prompt: after the agent's own.
+    extra_system_prompt: after the agent's own. memory: its memory tools, None for none.
     policy: what the run may do. total_s: the longest that it may take.
     """
 
@@ -60,6 +61,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     policy: ExecutionPolicy = ExecutionPolicy()
     task_id: TaskId | None = None
     total_s: float = 600.0
+    memory: MemoryTools | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +124,7 @@ class RunnerContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a runner is built with. home: files of the configuration are relative to it;
     workspace: its only folder, which may not be there yet; secret: resolves a
     reference of the configuration (reads the disk: call it off the loop); random: numbers in [0, 1).
-    tools: runs the core's tools, sandboxed. policy: of the profile.
+    tools: runs the core's tools, sandboxed. policy: of the profile. courier: takes messages to chats, None for nobody.
     """
 
     clock: Clock
@@ -133,6 +135,7 @@ class RunnerContext(msgspec.Struct, frozen=True, kw_only=True):
     random: Callable[[], float]
     tools: ToolHost
     policy: ExecutionPolicy = ExecutionPolicy()
+    courier: Courier | None = None
 
 
 def unready(*, is_open: bool, is_closed: bool, is_busy: bool) -> TurnEnded | None:

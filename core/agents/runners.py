@@ -8,12 +8,12 @@ from core.agent_settings import AgentSettings
 from core.agents.adapters import Adapter, load_adapter
 from core.agents.kept import Kept, Make, Tally, fits, is_alive, make_of, runner_view
 from core.agents.places import check_apart
-from core.agents.ports import ToolHost
+from core.agents.ports import Courier, ToolHost
 from core.agents.profile import model_of, with_model
 from core.agents.runner import Runner, RunnerContext
 from core.agents.tools import assets, folders
 from core.api.base import AgentName, RunId, SessionId
-from core.api.errors import ConflictError, DeadlineExceeded, Overloaded, Unavailable
+from core.api.errors import ConflictError, DeadlineExceeded, InvalidInput, Overloaded, Refused, Unavailable
 from core.api.profiles import ResetReport
 from core.api.runs import RunnerView
 from core.clock import Clock, mark
@@ -82,6 +82,7 @@ class Runners:
         self._generation = 0
         self._reap_at = 0.0
         self._is_closed = False
+        self.courier: Courier | None = None
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -291,6 +292,13 @@ class Runners:
         self._on_change(session_id)
         return runner
 
+    def folder(self, agent: AgentName, user: str, own: str) -> Path | None:
+        """Where a runner of that agent works for a user, links followed; None when it may not. Blocks."""
+        try:
+            return check_apart(folders.workspace_of(self._home, agent, user, own), self._home)
+        except (InvalidInput, Refused):
+            return None
+
     async def _created(self, kept: Kept, model: str) -> Runner:
         make = kept.make
         if make.kind not in self._adapters:
@@ -307,6 +315,7 @@ class Runners:
             random=self._random,
             tools=self._tools,
             policy=make.policy,
+            courier=self.courier,
         )
         return self._adapters[make.kind].create(make.agent, settings, context)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -13,6 +14,7 @@ from core.agents.approvals.questions import Questions, outcome_of
 from core.agents.compactions import Compactions
 from core.agents.driving import Driver
 from core.agents.flights import Flight
+from core.agents.memory.memories import Memories
 from core.agents.pool import Pool
 from core.agents.ports import ToolHost
 from core.agents.profile import kind_of
@@ -21,9 +23,11 @@ from core.agents.runner import TurnRequest
 from core.agents.runners import Runners
 from core.agents.tasks.found_terms import UNREADABLE, FoundTerms, task_of, under
 from core.agents.terms import Terms
+from core.agents.tools import assets
 from core.agents.watch import Due, Stage, find_due, verdict
 from core.api.base import AgentName, RunId, SessionId, TaskId
 from core.api.errors import Refused
+from core.api.policies import Runtime
 from core.api.runs import (
     Compacted,
     CompactionState,
@@ -62,6 +66,7 @@ class Runs:
         approvals: Approvals,
         questions: Questions,
         tools: ToolHost,
+        memories: Memories,
         clock: Clock,
         supervisor: Supervisor,
         terms: Callable[[TaskId], Terms | None] = lambda _: None,
@@ -83,6 +88,7 @@ class Runs:
             approvals=approvals,
             questions=questions,
             compactions=self.compactions,
+            memories=memories,
             clock=clock,
             has_slot=self._has_slot,
             stop=self._stop,
@@ -120,6 +126,20 @@ class Runs:
             return terms.settings.stall_limit_s, terms.total_s
         settings = self._profiles.find(name)
         return (settings.stall_limit_s, settings.total_limit_s) if settings is not None else (0.0, 0.0)
+
+    def workspace(self, name: AgentName, user: str) -> Path | None:
+        """The folder that an agent has for a user; None when it leads where it must not. Blocks."""
+        settings = self._profiles.find(name)
+        return None if settings is None else self._runners.folder(name, user, settings.workspace)
+
+    def give(self, name: AgentName, user: str, paths: Sequence[Path]) -> Sequence[str]:
+        """Copy files into the folder of a user; what the agent can call each there, "" for one that is not. Blocks."""
+        settings, folder = self._profiles.find(name), self.workspace(name, user)
+        if settings is None or folder is None:
+            return [""] * len(paths)
+        # The core's own tools take paths of the workspace; a program may be anywhere by now.
+        is_ours = CAPABILITIES[kind_of(settings)].runtimes[0] is Runtime.INPROC
+        return [assets.given(folder, path, is_relative=is_ours) for path in paths]
 
     def holds(self, run_id: RunId) -> bool:
         """Whether the run goes on here, in whatever stage."""

@@ -5,15 +5,25 @@ from typing import Any, TypeVar, Union
 import msgspec
 
 from core.api import (
+    access,
     approvals,
+    breakers,
+    chat_commands,
+    chats,
     deliveries,
+    hooks,
+    jobs,
     mail,
     mailboxes,
+    outboxes,
+    pairings,
     platforms,
     policies,
+    processes,
     profiles,
     runs,
     session_orders,
+    session_queue,
     sessions,
     streams,
     system,
@@ -27,6 +37,7 @@ T = TypeVar("T")
 
 _NOUNS = (
     sessions,
+    session_queue,
     session_orders,
     transcripts,
     runs,
@@ -34,11 +45,20 @@ _NOUNS = (
     streams,
     policies,
     approvals,
+    access,
+    pairings,
     deliveries,
+    outboxes,
+    breakers,
+    chats,
     platforms,
+    chat_commands,
     profiles,
     mailboxes,
     mail,
+    processes,
+    hooks,
+    jobs,
     system,
 )
 
@@ -81,7 +101,7 @@ _Line = msgspec.defstruct(
 )
 _Page = msgspec.defstruct(
     "_Page",
-    [("records", tuple[_Line, ...]), ("head", Seq)],  # type: ignore[valid-type]
+    [("records", tuple[_Line, ...]), ("head", Seq), ("reached", Seq | None, None)],  # type: ignore[valid-type]
     frozen=True,
     tag="EventPage",
     forbid_unknown_fields=True,
@@ -142,7 +162,9 @@ def decode_view(line: bytes) -> View:
     found = _decoded(_views, line, "view")
     if isinstance(found, _Page):
         page: Any = found
-        return system.EventPage(records=tuple(_record(item) for item in page.records), head=page.head)
+        return system.EventPage(
+            records=tuple(_record(item) for item in page.records), head=page.head, reached=page.reached
+        )
     view: View = found
     return view
 

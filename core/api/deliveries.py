@@ -16,7 +16,11 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryView(View, frozen=True, kw_only=True):
-    """An answer on its way to its chat. next_try: while retrying. error: of the last attempt."""
+    """An answer on its way to its chat. next_try: while it is put off. error: of the last attempt.
+
+    part, part_count: of an answer that was too long for one message. file: name of the file that it carries, "" for
+    none. chat, thread: native ids of where it goes; chat "" in records of earlier versions.
+    """
 
     id: DeliveryId
     version: int
@@ -28,6 +32,11 @@ class DeliveryView(View, frozen=True, kw_only=True):
     attempt: int = 0
     next_try: Mark | None = None
     error: str = ""
+    part: int = 1
+    part_count: int = 1
+    file: str = ""
+    chat: str = ""
+    thread: str | None = None
 
 
 class DeliveryList(View, frozen=True, kw_only=True):
@@ -41,6 +50,35 @@ class ListDeliveries(Query[DeliveryList], frozen=True, kw_only=True):
     """What is still on its way, and what never arrived. limit: 1 to 1,000."""
 
     limit: int = 200
+
+
+class GetDelivery(Query[DeliveryView], frozen=True, kw_only=True):
+    """One that is not sent yet, with its whole text. Raises NotFound."""
+
+    delivery_id: DeliveryId
+
+
+class SentToTarget(View, frozen=True, kw_only=True):
+    """What is on its way now, to each chat that was meant."""
+
+    deliveries: tuple[DeliveryView, ...]
+
+
+class SendToTarget(Command[SentToTarget], frozen=True, kw_only=True):
+    """Send a text, and files, somewhere: to all of the targets, or to none and say why.
+
+    target: origin, home, PLATFORM, PLATFORM:CHAT, PLATFORM:CHAT:THREAD, all, or several with commas between; see
+    docs/concepts/delivery.md. origin: the session that it comes from. files: paths below the files folder of the home.
+    is_noted: whether the session of each chat is told what was sent there. idempotency_key: a second command with it
+    sends nothing, as long as the first is on its way; "" for none.
+    """
+
+    target: str
+    text: str
+    files: tuple[str, ...] = ()
+    origin: SessionId | None = None
+    is_noted: bool = True
+    idempotency_key: str = ""
 
 
 class RetryDelivery(Command[DeliveryView], frozen=True, kw_only=True):

@@ -29,6 +29,13 @@ class SetMessageMode(Command[QueueReceipt], frozen=True, kw_only=True):
     mode: Mode
 
 
+class SplitMessage(Command[QueueReceipt], frozen=True, kw_only=True):
+    """Have a part of a message stand for itself, with a turn of its own; the other parts stay together."""
+
+    session_id: SessionId
+    message_id: MessageId
+
+
 class SessionReceipt(View, frozen=True, kw_only=True):
     """A session after an operator changed it."""
 
@@ -76,7 +83,7 @@ class ReleaseLease(Command[LeaseReceipt], frozen=True, kw_only=True):
 
 
 class QueueChanged(Event, frozen=True, kw_only=True):
-    """An operator put waiting messages into another order, or changed how one is taken."""
+    """Waiting messages were put into another order, are taken in another way, or say something else."""
 
     session: SessionView
     messages: tuple[MessageView, ...]

@@ -92,6 +92,14 @@ class Voice(StrEnum):
     NOTE = "note"
 
 
+class ResetCause(StrEnum):
+    """Why a session began anew: it was ordered, nobody wrote for long, or a new day began."""
+
+    ORDER = "order"
+    IDLE = "idle"
+    DAILY = "daily"
+
+
 class MessageState(StrEnum):
     """Where an inbound message is."""
 
@@ -104,8 +112,10 @@ class MessageView(View, frozen=True, kw_only=True):
     """An inbound message that has not been answered yet.
 
     mode: what was asked; effective_mode: what was done; mode_reason: why they differ.
-    attempt: how often a run took it up. task_id: the task that it carries. due: until when it collects. model: in
-    place of the agent's own. terms_of: a task that is over, under whose profile and policy it is answered.
+    attempt: how often a run took it up. task_id: the task that it carries. due: until when it waits for more. model:
+    in place of the agent's own. terms_of: a task that is over, under whose profile and policy it is answered.
+    native_id: at its platform. part_of: the first of neighbours that are answered together because they came as parts
+    of one message, such as an album or lines typed in a burst; None when it is itself the first, or alone.
     """
 
     id: MessageId
@@ -124,6 +134,8 @@ class MessageView(View, frozen=True, kw_only=True):
     due: Mark | None = None
     model: str = ""
     terms_of: TaskId | None = None
+    native_id: str = ""
+    part_of: MessageId | None = None
 
 
 class SessionView(View, frozen=True, kw_only=True):
@@ -135,6 +147,7 @@ class SessionView(View, frozen=True, kw_only=True):
     compaction: the last try, its text left to the entry. context_tokens: estimate. is_archived: the next message
     begins a new epoch. user: PLATFORM:ID or group:PLATFORM:CHAT. summary_id: entry that stands for what came before
     it. last_epoch: the newest one, since an earlier one was taken up again; None while that never happened.
+    begun_by: why the present epoch began by itself; None once the people in the chat were told, and for any other.
     """
 
     id: SessionId
@@ -168,6 +181,7 @@ class SessionView(View, frozen=True, kw_only=True):
     user: str = ""
     summary_id: EntryId | None = None
     last_epoch: int | None = None
+    begun_by: ResetCause | None = None
 
     @property
     def phase(self) -> tuple[Phase, Mark] | None:
@@ -239,13 +253,6 @@ class ResetReceipt(View, frozen=True, kw_only=True):
     dropped: int
 
 
-class DropReceipt(View, frozen=True, kw_only=True):
-    """A queued message that was let go."""
-
-    session_id: SessionId
-    message_id: MessageId
-
-
 class ListSessions(Query[SessionPage], frozen=True, kw_only=True):
     """Sessions by id. limit: 1 to 5,000. prefix: of the id, "" for all."""
 
@@ -301,14 +308,6 @@ class ResetSession(Command[ResetReceipt], frozen=True, kw_only=True):
     drop_queue: bool = False
 
 
-class DropMessage(Command[DropReceipt], frozen=True, kw_only=True):
-    """Let a queued message go. One that is running must be interrupted instead."""
-
-    session_id: SessionId
-    message_id: MessageId
-    reason: str = ""
-
-
 class SessionOpened(Event, frozen=True, kw_only=True):
     """A conversation that was not known before."""
 
@@ -337,14 +336,6 @@ class MessageSteered(Event, frozen=True, kw_only=True):
     session: SessionView
     message: MessageView
     entry: EntryView
-
-
-class MessageDropped(Event, frozen=True, kw_only=True):
-    """A queued message was let go by an operator."""
-
-    session: SessionView
-    message: MessageView
-    reason: str
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
@@ -393,8 +384,13 @@ class SessionInterrupted(Event, frozen=True, kw_only=True):
 
 
 class SessionReset(Event, frozen=True, kw_only=True):
-    """A new epoch began. dropped: messages let go."""
+    """A new epoch began. dropped: messages let go. cause: somebody ordered it, or the conversation was over by itself.
+
+    ended_epoch: the one that is over; None in what an older version wrote.
+    """
 
     session: SessionView
     reason: str
     dropped: int
+    cause: ResetCause = ResetCause.ORDER
+    ended_epoch: int | None = None

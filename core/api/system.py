@@ -1,6 +1,6 @@
 """Health, configuration, the journal, shutdown: views, queries, commands, events."""
 
-from core.api.base import Command, Event, Mark, Query, Record, Seq, View
+from core.api.base import ActorKind, Command, Event, Mark, Query, Record, Seq, View
 
 
 class ServiceView(View, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ class GetHealth(Query[HealthView], frozen=True, kw_only=True):
 
 
 class SettingView(View, frozen=True, kw_only=True):
-    """One value of the configuration. value: *** for a secret. origin: default, file:line or env NAME."""
+    """One value of the configuration. value: *** for a secret. origin: default, file:line, env NAME or .env:line."""
 
     key: str
     value: str
@@ -63,10 +63,11 @@ class SettingView(View, frozen=True, kw_only=True):
 
 
 class ConfigView(View, frozen=True, kw_only=True):
-    """The configuration in force, in the order of its keys."""
+    """The configuration in force, in the order of its keys. problems: what is wrong and keeps nothing from starting."""
 
     file: str
     settings: tuple[SettingView, ...]
+    problems: tuple[str, ...] = ()
 
 
 class GetConfig(Query[ConfigView], frozen=True, kw_only=True):
@@ -74,22 +75,25 @@ class GetConfig(Query[ConfigView], frozen=True, kw_only=True):
 
 
 class EventPage(View, frozen=True, kw_only=True):
-    """Records in the order of the journal."""
+    """Records in the order of the journal. reached: with `actors`, how far was looked; ask on from there."""
 
     records: tuple[Record, ...]
     head: Seq
+    reached: Seq | None = None
 
 
 class ListEvents(Query[EventPage], frozen=True, kw_only=True):
     """The newest stored records, or those before `before`, or those after `after`.
 
-    subject: only records about that entity; "" for all. limit: 1 to 5,000.
+    subject: only records about that entity; "" for all. limit: 1 to 5,000. actors: only what such caused, empty for
+    all; then at most 20,000 records are looked through, and the page says how far that was.
     """
 
     before: Seq | None = None
     after: Seq | None = None
     subject: str = ""
     limit: int = 500
+    actors: tuple[ActorKind, ...] = ()
 
 
 class ShutdownReceipt(View, frozen=True, kw_only=True):

@@ -3,31 +3,42 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from core.api.errors import ConfigError
+from core import schedule
+from core.api.errors import ConfigError, InvalidInput
 from core.api.system import ConfigView, SettingView
-from core.config import shape
+from core.config import dotenv, shape
+from core.config.access_check import shared_ids, unknown_senders
+from core.config.peer_names import access_names
+from core.config.platform_check import wrong_together
 from core.config.text import KeyPath, Tree, parse, plain_scalar
-from core.settings import Settings, WebhookSettings
+from core.platform_settings import WebhookSettings
+from core.settings import ResetSettings, Settings
 
 FILE_NAME = "config.yaml"
 AGENTS_FOLDER = "agents"
 """Of the home: agents that have a file of their own there. Here only their names count."""
 SIZE_LIMIT_BYTES = 1_048_576
 ENV_PREFIX = "HERMES_CONSOLE__"
+_OLD_CRON = "timetable"
 
 
 class Config(msgspec.Struct, frozen=True):
     """The configuration in force.
 
-    origins: for every dotted key `default`, `config.yaml:LINE` or `env NAME`.
+    origins: for every dotted key `default`, `config.yaml:LINE`, `env NAME` or `.env:LINE`. problems: what is wrong and
+    keeps nothing from starting. environment: names of hermes-agent that
+    say who may talk, with value and origin.
     """
 
     settings: Settings
     origins: dict[str, str]
     file: Path
+    environment: Mapping[str, tuple[str, str]] = {}
+    problems: tuple[str, ...] = ()
 
     def view(self) -> ConfigView:
         """All values with their origins; of a secret only the kind of its reference."""
@@ -37,11 +48,12 @@ class Config(msgspec.Struct, frozen=True):
                 SettingView(
                     key=".".join(path),
                     value=shape.shown(value, hint),
-                    origin=self.origins[".".join(path)],
+                    origin=self.origins.get(".".join(path), "default"),
                     doc=shape.doc_of(hint),
                 )
                 for path, value, hint in shape.leaves(self.settings, Settings)
             ),
+            problems=self.problems,
         )
 
 
@@ -69,8 +81,19 @@ def check(home: Path, environ: Mapping[str, str]) -> tuple[Config | None, tuple[
         return None, (error,)
 
 
+def check_text(home: Path, environ: Mapping[str, str], text: str) -> tuple[Config | None, tuple[ConfigError, ...]]:
+    """The same for a text that could stand in the file."""
+    file = home / FILE_NAME
+    try:
+        return _checked(parse(text, FILE_NAME), environ, file)
+    except ConfigError as error:
+        return None, (error,)
+
+
 def _checked(tree: Tree, environ: Mapping[str, str], file: Path) -> tuple[Config | None, tuple[ConfigError, ...]]:
     variables: dict[KeyPath, str] = {}
+    beside, wrong = dotenv.read_whole(file.parent)
+    written = {name: found for name, found in beside.items() if name not in environ}
 
     def place(path: KeyPath) -> tuple[str, int | None]:
         for length in range(len(path), 0, -1):
@@ -78,13 +101,19 @@ def _checked(tree: Tree, environ: Mapping[str, str], file: Path) -> tuple[Config
                 return FILE_NAME, line
             for below, name in variables.items():
                 if below[:length] == path[:length]:
+                    if name in written:
+                        return dotenv.FILE_NAME, written[name][1]
                     return f"environment variable {name}", None
         return FILE_NAME, None
 
     found = shape.Check(place)
+    if _OLD_CRON in tree.values:
+        fix = "write it as cron: every_s: 60 becomes schedule: every 60s, all other keys stay"
+        found.fault((_OLD_CRON,), "is called cron now", fix=fix)
+        return None, tuple(found.errors)
     found.value(tree.values, Settings)
     if not found.errors:
-        _overlay(tree.values, environ, variables, found)
+        _overlay(tree.values, {**{name: value for name, (value, _) in written.items()}, **environ}, variables, found)
     if not found.errors and variables:
         found.value(tree.values, Settings)
     if found.errors:
@@ -94,7 +123,10 @@ def _checked(tree: Tree, environ: Mapping[str, str], file: Path) -> tuple[Config
     if found.errors:
         return None, tuple(found.errors)
     origins = {".".join(path): _origin(path, tree.lines, variables) for path, _, _ in shape.leaves(settings, Settings)}
-    return Config(settings, origins, file), ()
+    for path, name in variables.items():
+        if name in written:
+            origins[".".join(path)] = f"{dotenv.FILE_NAME}:{written[name][1]}"
+    return Config(settings, origins, file, access_names(beside, environ), tuple(wrong)), ()
 
 
 def _read(file: Path) -> Tree:
@@ -182,8 +214,35 @@ def _cross_check(settings: Settings, found: shape.Check, folder: Path) -> None:
         if isinstance(platform, WebhookSettings):
             for route_name, route in platform.routes.items():
                 agent_is_known(("platforms", name, "routes", route_name, "agent"), route.agent)
-    for name, entry in settings.timetable.items():
-        agent_is_known(("timetable", name, "agent"), entry.agent)
+    for path, words, fix in (*wrong_together(settings), *shared_ids(settings)):
+        found.fault(path, words, fix=fix)
+    for path, sender, fix in unknown_senders(settings):
+        found.fault(path, f"names nobody at a connection: {sender!r}", value=sender, fix=fix)
+    _check_resets(settings, found)
+    for name, job in settings.cron.items():
+        agent_is_known(("cron", name, "agent"), job.agent)
+        try:
+            schedule.parsed(job.schedule, job.timezone)
+        except InvalidInput as error:
+            key = str(error.facts["field"])
+            found.fault(("cron", name, key), f"cannot be: {error.message}", fix=str(error.facts["fix"]))
+
+
+def _check_resets(settings: Settings, found: shape.Check) -> None:
+    sessions = settings.sessions
+    for name in sessions.reset_at:
+        if name not in settings.platforms:
+            fix = f"one of {', '.join(settings.platforms)}"
+            found.fault(("sessions", "reset_at", name), f"names no connection: {name!r}", value=name, fix=fix)
+    rules: dict[KeyPath, ResetSettings] = {("sessions", "reset"): sessions.reset}
+    rules |= {("sessions", "reset_at", name): each for name, each in sessions.reset_at.items()}
+    for path, each in rules.items():
+        try:
+            if each.timezone:
+                ZoneInfo(each.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            fix = "a name such as Europe/Berlin, or leave it out"
+            found.fault((*path, "timezone"), f"is no time zone: {each.timezone!r}", value=each.timezone, fix=fix)
 
 
 def _origin(path: KeyPath, lines: Mapping[KeyPath, int], variables: Mapping[KeyPath, str]) -> str:

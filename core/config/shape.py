@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from core.api.errors import ConfigError
+from core.config import hermes_keys
 from core.config.text import KeyPath
 from core.secrets import is_reference
 
@@ -255,7 +256,7 @@ class Check:
                 continue
             info = fields.get(name)
             if info is None:
-                self._unknown(name, [*fields, *([tag] if tag else [])], path)
+                self._unknown(name, [*fields, *([tag] if tag else [])], path, item)
             elif item is not None or not (sections(info.type) or entries_of(info.type)):
                 self.value(item, info.type, (*path, name))
         for name, info in fields.items():
@@ -279,8 +280,12 @@ class Check:
             self.fault((*path, field), f"cannot be {_quoted(wanted)}", value=_quoted(wanted), fix=fix)
         return found
 
-    def _unknown(self, name: str, known: list[str], path: KeyPath) -> None:
-        fix = _nearest(name, known) or (f"one of {', '.join(known)}" if known else "remove it: there are no keys below")
+    def _unknown(self, name: str, known: list[str], path: KeyPath, value: object = None) -> None:
+        fix = (
+            hermes_keys.hint((*path, name), value)
+            or _nearest(name, known)
+            or (f"one of {', '.join(known)}" if known else "remove it: there are no keys below")
+        )
         self.fault((*path, name), "is not a key", fix=fix)
 
     def _entries(self, value: Any, entries: tuple[Any, Any], path: KeyPath) -> None:

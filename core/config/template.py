@@ -39,12 +39,21 @@ _EXAMPLES = {
   #         build:
   #           secret: file:secrets/build
   #           template: "build {build.id} ended: {build.status}"
+  # An account that people write to; docs/guide has a page for each kind:
+  #     matrix:
+  #       kind: matrix
+  #       homeserver: https://matrix.example.org
+  #       user_id: "@bot:example.org"
+  #       token: file:secrets/matrix
+  #       allowed_users: ["@ana:example.org"]
 """,
-    "timetable": """\
-  # A task that is started every day, counted from the start of the core:
+    "cron": """\
+  # A job for every working day, whose answer goes to the home channel:
   #     report:
+  #       schedule: 0 9 * * mon-fri
+  #       timezone: Europe/Vienna
   #       text: Summarise the alarms of the last day.
-  #       every_s: 86400
+  #       deliver: home
 """,
 }
 

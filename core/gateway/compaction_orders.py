@@ -58,7 +58,9 @@ class Compacting:
     async def _made(self, view: SessionView, history: Sequence[EntryView]) -> Compacted:
         try:
             async with asyncio.timeout(COMPACT_LIMIT_S):
-                return await self._agents.compact(view.id, view.agent, history)
+                # A summary keeps paths word for word, so they must be the agent's.
+                _, told = await self._turns.copies.of_turn(view.agent, view.user, (), history)
+                return await self._agents.compact(view.id, view.agent, told)
         except TimeoutError:
             error = f"no summary came within {COMPACT_LIMIT_S:g} s"
         except Refused:

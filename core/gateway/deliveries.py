@@ -1,34 +1,51 @@
-"""The outbox: answers wait in a mailbox for each platform and are sent in the order of their session; none is lost."""
+"""The outbox: answers wait in a mailbox for each platform and are sent in the order of their session; none is lost.
 
-from collections import defaultdict
+A long answer is several messages, posted in one commit and each with an id of its own, so that what was sent of it is
+never sent again.
+"""
+
+import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
-from core.api.base import SYSTEM, Actor, DeliveryId, Event, MailId, Mark, PlatformName, SessionId
+from core.api.base import SYSTEM, AgentName, DeliveryId, Event, Mark, PlatformName, SessionId
 from core.api.deliveries import (
     DeliveryDied,
-    DeliveryDropped,
-    DeliveryList,
     DeliveryQueued,
     DeliveryRetrying,
     DeliverySent,
     DeliveryState,
     DeliveryView,
-    DropDelivery,
-    ListDeliveries,
-    RetryDelivery,
 )
-from core.api.errors import ConflictError, InvalidInput, NotFound, Unavailable
+from core.api.errors import Unavailable
 from core.api.mail import MailState
 from core.api.system import AlarmRaised
 from core.backoff import ceiling_s
 from core.clock import Clock, mark
-from core.gateway.delivery import OUTBOX, End, after_failure, delivery_view, outbox_policy, stepped
+from core.gateway.account import Way
+from core.gateway.accounts import Accounts
+from core.gateway.delivery import (
+    OUTBOX,
+    End,
+    Failure,
+    after_failure,
+    asked_s,
+    attempt_limit_s,
+    delivery_view,
+    outbox_policy,
+    stepped,
+)
+from core.gateway.delivery_letters import DeliveryLetters, find_outbound
+from core.gateway.delivery_orders import DeliveryOrders
 from core.gateway.outbound_rows import OLD_ROWS, old_outbound
-from core.gateway.platform import Outbound
+from core.gateway.outgoing import Outgoing
+from core.gateway.parts import parts_of
+from core.gateway.platform import Limits, Outbound, PlatformErrorKind
 from core.gateway.platforms import Platforms
-from core.gateway.ports import GiveUp, Letter, Mailroom, MailTransaction, Owner, TryAgain
+from core.gateway.ports import GiveUp, Letter, Mailroom, MailTransaction, Owner, TooEarly, TryAgain
+from core.gateway.sent_ids import Listener, SentIds
 from core.ids import IdSource
 from core.journal import Journal
 from core.settings import DeliverySettings
@@ -36,13 +53,11 @@ from core.store.base import Put, Store
 from core.supervisor import Supervisor
 
 _PLATFORM_LIMIT = 16
-_LIST_LIMIT = 1000
 _PAGE_ROWS = 500
 _STORE_RETRY_S = 1.0
 _STORE_RETRY_CAP_S = 30.0
 _FOR_EVER = 0.0
-
-_outbounds = msgspec.msgpack.Decoder(Outbound)
+_LONG_TEXT = 50_000
 
 
 class Deliveries:
@@ -50,10 +65,10 @@ class Deliveries:
 
     One is in flight for each session, in the order of sending; one that waits for its next try
     holds up later ones of its own session only. At most 16 are in flight for one platform,
-    so that one that hangs leaves room for the others.
+    so that one that hangs leaves room for the others; accounts say when nothing may be sent at all.
 
     on_settled(session_id, view): called after the commit when a delivery was sent, died, was let
-    go or was asked for again; `unsent` then tells the session's new count.
+    go or was asked for again; `unsent` then tells the session's new count. outgoing: finds the files that answers name.
     """
 
     def __init__(
@@ -67,8 +82,10 @@ class Deliveries:
         supervisor: Supervisor,
         settings: DeliverySettings,
         platforms: Platforms,
+        accounts: Accounts,
         random: Callable[[], float],
         on_settled: Callable[[SessionId, DeliveryView], None],
+        outgoing: Outgoing | None = None,
     ) -> None:
         self._mail = mail
         self._store = store
@@ -78,19 +95,29 @@ class Deliveries:
         self._supervisor = supervisor
         self._settings = settings
         self._platforms = platforms
+        self._accounts = accounts
+        self._outgoing = outgoing
+        self._sent = SentIds(store=store, journal=journal, clock=clock, keep_s=settings.keep_ids_s)
         self._random = random
         self._on_settled = on_settled
         self._open: set[str] = set()
+        self._letters = DeliveryLetters(mail)
         self._owner = Owner(
             name="deliveries",
             put_in="let an agent answer",
             take_out="use `deliveries drop`",
             rules="set deliveries in the configuration; pause and resume work here",
-            redriven=self._redriven,
+            redriven=self._letters.redriven,
         )
-        # Where each delivery is, by its own id and by session; what is no longer there is let go when it is looked up.
-        self._places: dict[DeliveryId, tuple[str, MailId]] = {}
-        self._by_session: defaultdict[SessionId, set[DeliveryId]] = defaultdict(set)
+        self.orders = DeliveryOrders(
+            mail=mail,
+            letters=self._letters,
+            accounts=accounts,
+            sent=self._sent,
+            journal=journal,
+            clock=clock,
+            on_settled=on_settled,
+        )
 
     @property
     def waiting_count(self) -> int:
@@ -104,8 +131,11 @@ class Deliveries:
 
     def unsent(self, session_id: SessionId) -> int:
         """Deliveries of a session that will still be tried; dead ones are not counted."""
-        letters = [self._letter(delivery_id) for delivery_id in self._by_session.get(session_id, ())]
-        return sum(letter is not None and letter.state is not MailState.DEAD for letter in letters)
+        return self._letters.unsent(session_id)
+
+    def is_kept(self, delivery_id: DeliveryId) -> bool:
+        """Whether a delivery is still on its way, or dead."""
+        return self._letters.find(delivery_id) is not None
 
     def new_id(self) -> DeliveryId:
         """An id for an Outbound."""
@@ -123,92 +153,90 @@ class Deliveries:
                     self._deliver,
                     concurrency=_PLATFORM_LIMIT,
                     work_limit_s=_FOR_EVER,
-                    ready=self._platforms.wait_built,
+                    ready=partial(self._ready, platform),
+                    gate=self._accounts.gate(platform),
                 )
         return mailbox
 
+    async def prepared(self, outbounds: Sequence[Outbound], *, agent: AgentName, user: str) -> list[Outbound]:
+        """Answers of an agent as the messages that will be posted: the files that they name attached, long ones cut.
+
+        user: whose session it is; the agent may send what is in its folder for them.
+        """
+        found: list[Outbound] = []
+        for outbound in outbounds:
+            whole = outbound
+            if self._outgoing is not None:
+                whole = await self._outgoing.attached(outbound, self._limits(outbound), agent=agent, user=user)
+            found += await self.cut(whole)
+        return found
+
+    async def cut(self, outbound: Outbound) -> tuple[Outbound, ...]:
+        """The same as parts(); a text that takes long to cut holds nobody else up."""
+        is_long = len(outbound.text) > _LONG_TEXT
+        return await asyncio.to_thread(self.parts, outbound) if is_long else self.parts(outbound)
+
+    def parts(self, outbound: Outbound) -> tuple[Outbound, ...]:
+        """A message as the messages that its platform carries, in their order; to be posted together."""
+        return parts_of(outbound, self._limits(outbound))
+
     def post(self, transaction: MailTransaction, outbound: Outbound) -> None:
-        """Have it sent once the transaction is committed; then call posted(). Its outbox must be open."""
+        """Have it sent, in parts if it must be, once the transaction is committed; then call posted().
+
+        Its outbox must be open.
+        """
         mailbox = OUTBOX + outbound.source.platform
-        mail_id = transaction.post(
-            mailbox,
-            outbound,
-            sender=str(outbound.session_id),
-            order_key=str(outbound.session_id),
-            key=outbound.delivery_id,
-            correlation=str(outbound.message_id or ""),
-        )
-        self._know(outbound, mailbox, mail_id)
+        for part in self.parts(outbound):
+            mail_id = transaction.post(
+                mailbox,
+                part,
+                sender=str(part.session_id),
+                order_key=str(part.session_id),
+                key=part.delivery_id,
+                correlation=str(part.message_id or ""),
+            )
+            self._letters.know(part, mailbox, mail_id)
 
     def posted(self, outbound: Outbound) -> None:
-        """The commit took place: tell of it when it could not be sent at once."""
-        letter = self._letter(outbound.delivery_id)
-        if letter is not None and letter.state is MailState.QUEUED:
-            view = delivery_view(letter, outbound)
-            self._supervisor.spawn(f"delivery:{view.id}", self._tell(outbound, DeliveryQueued(delivery=view)))
+        """The commit took place: tell of what could not be sent at once."""
+        self._accounts.show_soon(outbound.source.platform)
+        for part in self.parts(outbound):
+            letter = self._letters.find(part.delivery_id)
+            if letter is not None and letter.state is MailState.QUEUED:
+                view = delivery_view(letter, part)
+                self._supervisor.spawn(f"delivery:{view.id}", self._tell(part, DeliveryQueued(delivery=view)))
 
     async def recover(self) -> int:
         """Take up what an earlier start of the core left unsent, under the same ids. Returns how many.
 
         Dead ones stay dead. Raises StoreError.
         """
+        await self._accounts.recover()
+        self._supervisor.start("sent ids", self._sent.run)
         for mailbox in self._mail.names(OUTBOX):
             await self.open_outbox(PlatformName(mailbox.removeprefix(OUTBOX)))
             for letter in self._mail.letters(mailbox):
-                outbound = _find_outbound(letter)
+                outbound = find_outbound(letter)
                 if outbound is not None:
-                    self._know(outbound, mailbox, letter.id)
+                    self._letters.know(outbound, mailbox, letter.id)
         await self._migrate()
         return self.waiting_count
 
-    async def list_deliveries(self, query: ListDeliveries) -> DeliveryList:
-        """What is not sent yet, oldest first."""
-        if not 1 <= query.limit <= _LIST_LIMIT:
-            raise InvalidInput(
-                f"limit must be 1 to {_LIST_LIMIT}, not {query.limit}",
-                field="limit",
-                value=query.limit,
-                fix="ask for fewer",
-            )
-        seq = await self._journal.head()
-        letters = [letter for mailbox in self._mail.names(OUTBOX) for letter in self._mail.letters(mailbox)]
-        oldest = sorted(letters, key=_id)[: query.limit]
-        shown = [(letter, outbound) for letter in oldest if (outbound := _find_outbound(letter)) is not None]
-        return DeliveryList(deliveries=tuple(delivery_view(*pair) for pair in shown), seq=seq)
+    def views_of(self, outbound: Outbound) -> list[DeliveryView]:
+        """What was posted of a message, as far as it is still on its way or dead."""
+        pairs = [(self._letters.find(part.delivery_id), part) for part in self.parts(outbound)]
+        return [delivery_view(letter, part) for letter, part in pairs if letter is not None]
 
-    async def retry_delivery(self, command: RetryDelivery, actor: Actor) -> DeliveryView:
-        """Try a dead or waiting delivery again now; one whose turn is coming anyway is left as it is."""
-        letter = self._get(command.delivery_id)
-        outbound = _outbound(letter)
-        view = delivery_view(letter, outbound)
-        if view.state is DeliveryState.RETRYING:
-            after = msgspec.structs.replace(stepped(view, DeliveryState.QUEUED), attempt=0)
-            await self._journal.commit([], self._about(outbound, DeliveryQueued(delivery=after)), actor=actor)
-            self._mail.hurry(letter.mailbox, letter.id)
-        elif view.state is DeliveryState.DEAD:
-            after = await self._redrive(letter, outbound, actor)
-        else:
-            return view
-        self._on_settled(after.session_id, after)
-        return after
+    async def sent_id(self, delivery_id: DeliveryId) -> str:
+        """What the platform calls a message that it took, for as long as deliveries.keep_ids_s; "" when unknown.
 
-    async def drop_delivery(self, command: DropDelivery, actor: Actor) -> DeliveryView:
-        """Let a dead or waiting delivery go. Raises ConflictError while it is with the platform."""
-        letter = self._get(command.delivery_id)
-        outbound = _outbound(letter)
-        view = delivery_view(letter, outbound)
-        if view.state is DeliveryState.SENDING:
-            raise ConflictError(
-                "it is being sent at this moment", key="state", found="sending", fix="look again in a moment"
-            )
-        view = msgspec.structs.replace(view, version=view.version + 1)
-        transaction = self._mail.transaction()
-        transaction.settle(letter.mailbox, letter.id)
-        event = DeliveryDropped(delivery=view, reason=command.reason)
-        await transaction.commit([], self._about(outbound, event), actor=actor)
-        self._forget(outbound)
-        self._on_settled(view.session_id, view)
-        return view
+        Kept over restarts for messages with buttons, and where messages can be edited. Raises StoreError.
+        """
+        return await self._sent.get(delivery_id)
+
+    def when_sent(self, delivery_id: DeliveryId, listener: Listener) -> None:
+        """Call this with the platform's id once it took the message; at once when it has. Not over restarts."""
+        self._sent.when_sent(delivery_id, listener)
 
     async def _migrate(self) -> None:
         """Move what a version before the mailboxes left in rows. Raises StoreError."""
@@ -229,61 +257,92 @@ class Deliveries:
             error = f"{len(unreadable)} stored deliveries cannot be read and are left alone; first: {unreadable[0]}"
             self._journal.publish("deliveries", AlarmRaised(what="deliveries", error=error))
 
-    async def _redrive(self, letter: Letter, outbound: Outbound, actor: Actor) -> DeliveryView:
-        transaction = self._mail.transaction()
-        try:
-            again = transaction.redrive(letter.mailbox, letter.id)
-        except BaseException:
-            transaction.cancel()
-            raise
-        fresh = msgspec.structs.replace(
-            letter, id=again, replays=letter.replays + 1, attempt=0, error="", created=mark(self._clock), due=None
-        )
-        view = stepped(delivery_view(fresh, outbound), DeliveryState.QUEUED)
-        self._know(outbound, letter.mailbox, again)
-        try:
-            await transaction.commit([], self._about(outbound, DeliveryQueued(delivery=view)), actor=actor)
-        except BaseException:
-            self._know(outbound, letter.mailbox, letter.id)
-            raise
-        return view
+    async def _ready(self, platform: PlatformName) -> None:
+        await self._platforms.wait_built()
+        self._accounts.built(platform)
 
-    def _redriven(self, mail_ids: Sequence[MailId]) -> None:
-        """An operator sent dead answers again as mail: the same deliveries under other ids."""
-        for mailbox in self._mail.names(OUTBOX):
-            for mail_id in mail_ids:
-                letter = self._mail.find_letter(mailbox, mail_id)
-                outbound = None if letter is None else _find_outbound(letter)
-                if outbound is not None:
-                    self._know(outbound, mailbox, mail_id)
+    def _limits(self, outbound: Outbound) -> Limits:
+        return self._platforms.limits(outbound.source.platform) or Limits()
 
     async def _deliver(self, letter: Letter) -> None:
         """Send one, and say what came of it: settled when it returns."""
-        outbound = _find_outbound(letter)
+        outbound = find_outbound(letter)
         if outbound is None:
+            stray = PlatformName(letter.mailbox.removeprefix(OUTBOX))
+            self._accounts.get(stray).not_used(self._clock.monotonic())
+            self._accounts.changed(stray)
             raise GiveUp("this is no answer of a session: an outbox sends nothing else")
-        self._know(outbound, letter.mailbox, letter.id)
-        failure = await self._platforms.attempt(outbound, timeout_s=self._settings.timeout_s)
-        view = delivery_view(letter, outbound)
-        if failure is None:
-            view = stepped(view, DeliveryState.SENT)
-            await self._settle(letter, outbound, DeliverySent(delivery=view), None)
-            self._forget(outbound)
-            self._on_settled(view.session_id, view)
+        self._letters.know(outbound, letter.mailbox, letter.id)
+        platform = outbound.source.platform
+        account = self._accounts.get(platform)
+        account.spared.discard(letter.id)
+        way = account.begun(outbound.source.chat, self._clock.monotonic())
+        if not isinstance(way, Way):
+            # Its place is free again, and may be the only one that a broken account gives.
+            self._accounts.changed(platform)
+            raise TooEarly(way)
+        try:
+            result = await self._platforms.attempt(outbound, timeout_s=attempt_limit_s(outbound, self._settings))
+        except BaseException:
+            account.let_go(way, self._clock.monotonic())
+            self._accounts.changed(platform)
+            raise
+        if isinstance(result, Failure):
+            await self._failed(letter, outbound, way, result)
             return
+        account.arrived(way, self._clock.monotonic())
+        self._accounts.changed(platform)
+        view = stepped(delivery_view(letter, outbound), DeliveryState.SENT)
+        is_kept = result and (outbound.buttons or self._limits(outbound).can_edit)
+        puts = [self._sent.row(outbound.delivery_id, result)] if is_kept else []
+        await self._settle(letter, outbound, DeliverySent(delivery=view), None, puts)
+        self._letters.forget(outbound)
+        self._sent.arrived(outbound.delivery_id, result)
+        self._on_settled(view.session_id, view)
+
+    async def _failed(self, letter: Letter, outbound: Outbound, way: Way, failure: Failure) -> None:
+        """Say what follows; raises what tells the mailbox, unless it is settled."""
+        platform, now = outbound.source.platform, mark(self._clock)
+        account = self._accounts.get(platform)
+        hold = account.hold
+        is_spared = account.failed(way, failure, now) or self._is_last_but_early(letter, failure)
+        if account.hold is not hold:
+            self._accounts.held(platform)
+        else:
+            self._accounts.changed(platform)
+        was_shut = account.is_shut(now.mono)
         verdict = after_failure(letter.attempt, failure, self._settings, self._random)
-        if isinstance(verdict, End):
+        view = delivery_view(letter, outbound)
+        if isinstance(verdict, End) and not is_spared:
             view = stepped(view, DeliveryState.DEAD, error=verdict.error)
             await self._settle(letter, outbound, DeliveryDied(delivery=view), verdict)
             self._on_settled(view.session_id, view)
             return
-        now = mark(self._clock)
-        due = Mark(now.at + verdict.delay_s, now.mono + verdict.delay_s)
+        delay_s = account.put_off_s(way.chat, now.mono) if is_spared or isinstance(verdict, End) else verdict.delay_s
+        due = Mark(now.at + delay_s, now.mono + delay_s)
         view = stepped(view, DeliveryState.RETRYING, error=verdict.error, next_try=due)
+        if is_spared:
+            view = msgspec.structs.replace(view, attempt=view.attempt - 1)
         await self._tell(outbound, DeliveryRetrying(delivery=view))
-        raise TryAgain(verdict.error, max(0.0, due.mono - self._clock.monotonic()))
+        left_s = max(0.0, due.mono - self._clock.monotonic())
+        if not is_spared:
+            raise TryAgain(verdict.error, left_s)
+        if was_shut:
+            # It may have been freed while that was told.
+            if account.is_shut(self._clock.monotonic()):
+                account.spared.add(letter.id)
+            else:
+                left_s = 0.0
+        raise TooEarly(left_s, verdict.error)
 
-    async def _settle(self, letter: Letter, outbound: Outbound, event: Event, end: End | None) -> None:
+    def _is_last_but_early(self, letter: Letter, failure: Failure) -> bool:
+        """Whether it would die of nothing but a chat that asks to wait again and again."""
+        is_early = failure.kind is PlatformErrorKind.RETRY_AFTER and asked_s(failure) is not None
+        return is_early and letter.attempt >= self._settings.max_attempts
+
+    async def _settle(
+        self, letter: Letter, outbound: Outbound, event: Event, end: End | None, puts: Sequence[Put] = ()
+    ) -> None:
         # What the platform took must not be sent again by this core, so the line waits for the store.
         failures = 0
         while True:
@@ -294,7 +353,7 @@ class Deliveries:
                 transaction.bury(letter.mailbox, letter.id, end.reason, end.error)
             try:
                 await transaction.commit(
-                    [], self._about(outbound, event), actor=SYSTEM, correlation=str(outbound.message_id or "")
+                    puts, self._about(outbound, event), actor=SYSTEM, correlation=str(outbound.message_id or "")
                 )
             except Unavailable:
                 failures += 1
@@ -312,46 +371,3 @@ class Deliveries:
 
     def _about(self, outbound: Outbound, event: Event) -> list[tuple[str, Event]]:
         return [(str(outbound.session_id), event)]
-
-    def _get(self, delivery_id: DeliveryId) -> Letter:
-        letter = self._letter(delivery_id)
-        if letter is None:
-            raise NotFound(
-                f"no delivery {delivery_id} is waiting or dead",
-                noun="delivery",
-                id=delivery_id,
-                fix="see `deliveries list`",
-            )
-        return letter
-
-    def _letter(self, delivery_id: DeliveryId) -> Letter | None:
-        place = self._places.get(delivery_id)
-        return None if place is None else self._mail.find_letter(*place)
-
-    def _know(self, outbound: Outbound, mailbox: str, mail_id: MailId) -> None:
-        self._places[outbound.delivery_id] = (mailbox, mail_id)
-        self._by_session[outbound.session_id].add(outbound.delivery_id)
-
-    def _forget(self, outbound: Outbound) -> None:
-        self._places.pop(outbound.delivery_id, None)
-        ids = self._by_session.get(outbound.session_id)
-        if ids is not None:
-            ids.discard(outbound.delivery_id)
-            if not ids:
-                del self._by_session[outbound.session_id]
-
-
-def _outbound(letter: Letter) -> Outbound:
-    return _outbounds.decode(letter.body)
-
-
-def _find_outbound(letter: Letter) -> Outbound | None:
-    """What is to be sent; None for a message that somebody else put into the outbox."""
-    try:
-        return _outbound(letter)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _id(letter: Letter) -> MailId:
-    return letter.id

@@ -26,6 +26,7 @@ LONGEST_WAIT_S = 86_400.0
 
 _BODY_LIMIT_BYTES = 64 * 1024 * 1024
 _LEASE_S = 300.0
+_SLOWEST_UPLOAD_BYTES_PER_S = 64 * 1024
 _ERROR_LIMIT = 300
 _VERSIONS_A_REPLAY = 1_000_000
 _END_STEP = 2
@@ -37,11 +38,15 @@ _DEAD_FOR: dict[PlatformErrorKind, DeadReason] = {
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """An attempt that the platform did not take. retry_after_s: what the far side asked for, None if nothing."""
+    """An attempt that the platform did not take. retry_after_s: what the far side asked for, None if nothing.
+
+    is_for_chat: what it said concerns this chat alone, and not the whole account.
+    """
 
     kind: PlatformErrorKind
     error: str
     retry_after_s: float | None = None
+    is_for_chat: bool = False
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -89,29 +94,50 @@ def after_failure(
     return Wait(_wait_s(attempt, failure, settings, random), error)
 
 
+def asked_s(failure: Failure) -> float | None:
+    """Seconds to wait that the far side asked for, at most a day; None when it named no time to come."""
+    wait_s = failure.retry_after_s
+    return min(wait_s, LONGEST_WAIT_S) if wait_s is not None and wait_s > 0 else None
+
+
+def attempt_limit_s(outbound: Outbound, settings: DeliverySettings) -> float:
+    """How long one attempt may take: what it may for a text, and more for the bytes of its files."""
+    size_bytes = sum(item.size_bytes for item in outbound.files)
+    return settings.timeout_s + size_bytes / _SLOWEST_UPLOAD_BYTES_PER_S
+
+
 def delivery_state(letter: Letter) -> DeliveryState:
     """The word an operator sees."""
     if letter.state is MailState.DEAD:
         return DeliveryState.DEAD
     if letter.state is MailState.IN_FLIGHT:
         return DeliveryState.SENDING
-    return DeliveryState.RETRYING if letter.attempt else DeliveryState.QUEUED
+    is_tried = letter.attempt > 0 or (letter.due is not None and letter.error != "")
+    return DeliveryState.RETRYING if is_tried else DeliveryState.QUEUED
 
 
 def delivery_view(letter: Letter, outbound: Outbound) -> DeliveryView:
     """A delivery as its message stands."""
     state = delivery_state(letter)
+    # A delivery that does not count as an attempt is news all the same.
+    tries = max(letter.attempt, letter.failures + (state is DeliveryState.SENDING))
+    is_waiting = state in {DeliveryState.QUEUED, DeliveryState.RETRYING}
     return DeliveryView(
         id=outbound.delivery_id,
-        version=letter.replays * _VERSIONS_A_REPLAY + _END_STEP * letter.attempt + (state is DeliveryState.DEAD) + 1,
+        version=letter.replays * _VERSIONS_A_REPLAY + _END_STEP * tries + (state is DeliveryState.DEAD) + 1,
         session_id=outbound.session_id,
         platform=outbound.source.platform,
         state=state,
         created=letter.created,
         text=outbound.text,
         attempt=letter.attempt,
-        next_try=letter.due if state is DeliveryState.RETRYING else None,
+        next_try=letter.due if is_waiting else None,
         error=letter.error,
+        part=outbound.part,
+        part_count=outbound.part_count,
+        file=outbound.files[0].name if outbound.files else "",
+        chat=outbound.source.chat,
+        thread=outbound.source.thread,
     )
 
 

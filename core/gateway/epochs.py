@@ -54,4 +54,5 @@ def _fresh(view: SessionView) -> SessionView:
         compaction=None,
         summary_id=None,
         context_tokens=0,
+        begun_by=None,
     )

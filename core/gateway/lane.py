@@ -22,7 +22,8 @@ class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
 
     reply_to: what the answer replies to. is_said: it stands in the transcript already.
     mail_id: where it waits, 0 once it is settled; not stored. deliver: where the answer goes besides; deliver_to: what
-    it replies to there.
+    it replies to there. group_id: of the album that it is a part of, as its platform says.
+    around: what stands before and behind the sender's own words, None where the text is nothing else.
     """
 
     message: MessageView
@@ -32,13 +33,15 @@ class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
     mail_id: MailId = MailId(0)
     deliver: Source | None = None
     deliver_to: str = ""
+    group_id: str = ""
+    around: tuple[str, str] | None = None
 
     def place(self) -> Place:
         """How it is to be answered. What a core died under has its turn alone, so that it can spoil no other's."""
         message = self.message
         is_alone = (message.task_id or message.terms_of) is not None or message.attempt > 0
         due = 0.0 if message.due is None else message.due.mono
-        return Place(message.effective_mode, is_alone, message.model, due)
+        return Place(message.effective_mode, is_alone, message.model, due, message.part_of or message.id)
 
 
 class Live(msgspec.Struct):
@@ -126,8 +129,12 @@ class Lane:
     @property
     def is_busy(self) -> bool:
         """Whether anything runs, waits or is on its way, or somebody wants the lane."""
-        is_wanted = self.lock.wanted > 0 or self.hold_count > 0
-        return self.guard.run_id is not None or bool(self.guard.queue) or bool(self.unsent) or is_wanted
+        return self.is_engaged or bool(self.unsent) or self.lock.wanted > 0
+
+    @property
+    def is_engaged(self) -> bool:
+        """Whether a run goes on, something waits, or an order wants the session to itself."""
+        return self.guard.run_id is not None or bool(self.guard.queue) or self.hold_count > 0
 
     def may_write(self, live: Live) -> bool:
         """Whether a run still holds the lease that it began with."""
@@ -178,12 +185,24 @@ def places(guard: Guard, waiting: dict[MessageId, Waiting]) -> Sequence[Place]:
 
 
 def together(messages: tuple[MessageView, ...]) -> tuple[MessageView, ...]:
-    """The messages, those that collect due when the last of them is."""
+    """The messages as they are answered: those that collect due when the last of them is, parts with the first
+    of their neighbours.
+    """
     marks = [item.due for item in messages if item.due is not None and _is_collecting(item)]
-    if not marks:
-        return messages
-    due = max(marks, key=lambda instant: instant.mono)
-    return tuple(msgspec.structs.replace(item, due=due) if _is_collecting(item) else item for item in messages)
+    due = max(marks, key=lambda instant: instant.mono, default=None)
+    shown: list[MessageView] = []
+    group = first = MessageId("")
+    for item in messages:
+        own = item.part_of or item.id
+        if own != group:
+            group, first = own, item.id
+        part_of = None if first == item.id else first
+        is_due = due is not None and _is_collecting(item)
+        if is_due or part_of != item.part_of:
+            shown.append(msgspec.structs.replace(item, due=due if is_due else item.due, part_of=part_of))
+        else:
+            shown.append(item)
+    return tuple(shown)
 
 
 def _is_collecting(message: MessageView) -> bool:

@@ -1,17 +1,16 @@
 """What an operator does to a session: stop its run, begin it anew, let a message go. Each says what became of it."""
 
 import asyncio
+from collections.abc import Callable
 
 from core.api.base import Actor, MessageId, RunId, SessionId
 from core.api.errors import ConflictError, Refused
 from core.api.runs import Stop as StopReason
 from core.api.runs import TurnEnded
+from core.api.session_queue import DropMessage, DropReceipt, MessageDropped
 from core.api.sessions import (
-    DropMessage,
-    DropReceipt,
     InterruptReceipt,
     InterruptSession,
-    MessageDropped,
     ResetReceipt,
     ResetSession,
     SessionInterrupted,
@@ -77,10 +76,17 @@ class Operations:
             self._steering.tell_to_stop(lane, reason or f"interrupted by {actor.name}")
             return run_id
 
-    async def reset_session(self, command: ResetSession, actor: Actor) -> ResetReceipt:
-        """Stop the run, begin a new epoch, and go on with what is queued unless it is to be dropped."""
+    async def reset_session(
+        self, command: ResetSession, actor: Actor, *, check: Callable[[Lane], None] | None = None
+    ) -> ResetReceipt:
+        """Stop the run, begin a new epoch, and go on with what is queued unless it is to be dropped.
+
+        check: raises when that may not be, once nothing else can begin.
+        """
         lane = await self._lanes.existing(command.session_id)
         async with held_lane(self._turns, lane):
+            if check is not None:
+                check(lane)
             run_id = await self.stop_run(lane, command.reason or "reset", actor)
             if run_id is not None and not await self._released(lane, run_id):
                 raise Refused(
@@ -133,7 +139,9 @@ class Operations:
                     base=begun_anew(view),
                     guard=emptied(lane.guard) if gone else lane.guard,
                     waiting=_rest(lane, set(gone)),
-                    events=lambda now: [SessionReset(session=now, reason=command.reason, dropped=len(gone))],
+                    events=lambda now: [
+                        SessionReset(session=now, reason=command.reason, dropped=len(gone), ended_epoch=view.epoch)
+                    ],
                     actor=actor,
                     mail=mail,
                     pages=pages,

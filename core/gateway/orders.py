@@ -17,7 +17,7 @@ from core.supervisor import Supervisor
 
 
 class SessionOrders:
-    """Builds those who carry them out. leases: its `run` renews what is held, and is a service.
+    """Builds those who carry them out. leases: its `run` renews what is held, and is a service. editor: of queues.
 
     collect_s: quiet time after which collected messages are answered together.
     """
@@ -35,7 +35,7 @@ class SessionOrders:
         collect_s: float,
     ) -> None:
         self.leases = Leases(lanes=lanes, turns=turns, agents=agents, clock=clock, supervisor=supervisor)
-        self._editor = QueueEditor(lanes=lanes, turns=turns, steering=steering, agents=agents, collect_s=collect_s)
+        self.editor = QueueEditor(lanes=lanes, turns=turns, steering=steering, agents=agents, collect_s=collect_s)
         self._archive = Archive(lanes=lanes, turns=turns, agents=agents)
         compactions = Compactions(lanes=lanes, clock=clock, ids=ids)
         self._compacting = Compacting(lanes=lanes, turns=turns, agents=agents, compactions=compactions)
@@ -44,8 +44,9 @@ class SessionOrders:
     def commands(self) -> CommandHandlers:
         """Who carries out which command."""
         return {
-            words.MoveMessage: self._editor.move_message,
-            words.SetMessageMode: self._editor.set_message_mode,
+            words.MoveMessage: self.editor.move_message,
+            words.SetMessageMode: self.editor.set_message_mode,
+            words.SplitMessage: self.editor.split_message,
             words.ArchiveSession: self._archive.archive_session,
             words.UnarchiveSession: self._archive.unarchive_session,
             words.CompactSession: self._compacting.compact_session,

@@ -1,6 +1,7 @@
 """What the gateway needs from others: agents that answer, and mailboxes in which messages and answers wait."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -36,6 +37,20 @@ class Agents(Protocol):
 
     def limits_s(self, name: AgentName, task_id: TaskId | None = None) -> tuple[float, float]:
         """Stall limit and total limit of its turns, in seconds; those of a task are its own."""
+        ...
+
+    def workspace(self, name: AgentName, user: str) -> Path | None:
+        """The folder that an agent has for a user, links followed; None when it is gone or leads where it must not.
+
+        Blocks: call it off the loop.
+        """
+        ...
+
+    def give(self, name: AgentName, user: str, paths: Sequence[Path]) -> Sequence[str]:
+        """Copy files into that folder, once; what the agent can call each there, "" for one that it cannot be given.
+
+        Blocks: call it off the loop.
+        """
         ...
 
     def run(
@@ -124,7 +139,8 @@ class Letter(msgspec.Struct, frozen=True, gc=False):
     """A message in a mailbox, as it was when it was looked at.
 
     body: the payload as MessagePack. attempt: deliveries begun. due: when it may go out again.
-    replays: how often an operator sent it again after it was dead.
+    replays: how often an operator sent it again after it was dead. failures: deliveries that left an error
+    or came too early.
     """
 
     id: MailId
@@ -139,6 +155,16 @@ class Letter(msgspec.Struct, frozen=True, gc=False):
     error: str = ""
     replays: int = 0
     crashes: int = 0
+    failures: int = 0
+
+
+class Outline(msgspec.Struct, frozen=True, gc=False):
+    """What a mailbox holds. depth: everything that is not over, in_flight of it held. oldest: of what waits."""
+
+    depth: int = 0
+    in_flight: int = 0
+    dead: int = 0
+    oldest: Mark | None = None
 
 
 class TryAgain(Exception):
@@ -147,6 +173,29 @@ class TryAgain(Exception):
     def __init__(self, error: str, delay_s: float) -> None:
         super().__init__(error)
         self.delay_s = delay_s
+
+
+class TooEarly(Exception):
+    """Raised by a handler: put the message off for delay_s seconds, or until a restart. That was no delivery.
+
+    error: kept as the message's error when not empty.
+    """
+
+    def __init__(self, delay_s: float, error: str = "") -> None:
+        super().__init__(error)
+        self.delay_s = delay_s
+
+
+class Gate(Protocol):
+    """What decides besides whether the messages of a mailbox may be given to their handler."""
+
+    def wait_s(self) -> float:
+        """Seconds for which none may be: 0 when one may now, infinity until Mailroom.wake()."""
+        ...
+
+    def admit(self) -> bool:
+        """One is given to the handler now; False when it may not be after all, and then wait_s() is not 0."""
+        ...
 
 
 class GiveUp(Exception):
@@ -216,7 +265,7 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 LetterHandler = Callable[[Letter], Awaitable[None]]
-"""Deals with one message: it has settled it itself when it returns, or raises TryAgain or GiveUp."""
+"""Deals with one message: it has settled it itself when it returns, or raises TryAgain, TooEarly or GiveUp."""
 
 
 class Mailroom(Protocol):
@@ -253,8 +302,12 @@ class Mailroom(Protocol):
         """Live messages and dead letters in all mailboxes whose name begins so."""
         ...
 
-    def hurry(self, mailbox: str, mail_id: MailId) -> bool:
-        """Let a message that waits for its next try go out now, its deliveries counted afresh.
+    def outline(self, mailbox: str) -> Outline:
+        """What it holds, without looking at each message. Nothing for a mailbox that is not there."""
+        ...
+
+    def hurry(self, mailbox: str, mail_id: MailId, *, is_afresh: bool = True) -> bool:
+        """Let a message that waits for its next try go out now. is_afresh: its deliveries are counted anew.
 
         False when it does not wait for one.
         """
@@ -268,9 +321,14 @@ class Mailroom(Protocol):
         concurrency: int,
         work_limit_s: float,
         ready: Callable[[], Awaitable[None]],
+        gate: Gate | None = None,
     ) -> None:
         """Give the messages of a mailbox to a handler once it is ready, one of each ordering key at a time.
 
-        work_limit_s: then a handler is cut off; 0 is never.
+        work_limit_s: then a handler is cut off; 0 is never. gate: asked before each message.
         """
+        ...
+
+    def wake(self, mailbox: str) -> None:
+        """Have the gate of a mailbox asked again."""
         ...

@@ -1,15 +1,16 @@
 """What an operator changes about the queue of a session: the order of its messages, and how each is taken."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from core.api.base import Actor, Mark, MessageId
-from core.api.session_orders import MoveMessage, QueueChanged, QueueReceipt, SetMessageMode
+from core.api.base import Actor, Mark, MessageId, SessionId
+from core.api.session_orders import MoveMessage, QueueChanged, QueueReceipt, SetMessageMode, SplitMessage
 from core.api.sessions import MessageView, Mode, SessionView
 from core.gateway.holds import queued
 from core.gateway.lane import Lane, Waiting, together
 from core.gateway.lanes import Lanes
+from core.gateway.merging import split
 from core.gateway.ports import Agents
 from core.gateway.session import Guard, changed_from, effective_mode, interrupted, moved
 from core.gateway.steering import Steering
@@ -62,6 +63,43 @@ class QueueEditor:
                 self._steering.settle(lane, message.id, effective)
             return _receipt(lane)
 
+    async def split_message(self, command: SplitMessage, actor: Actor) -> QueueReceipt:
+        """Have a part of a message stand for itself. Raises NotFound, Refused for one that is answered."""
+        lane = await self._lanes.existing(command.session_id)
+        async with lane.lock:
+            queued(lane, command.message_id)
+            changes = split(tuple(lane.waiting[item] for item in lane.guard.queue), command.message_id)
+            changed = {
+                key: _replaced(lane.waiting[key], part_of=part_of)
+                for key, part_of in changes.items()
+                if lane.waiting[key].message.part_of != part_of
+            }
+            if changed:
+                first = min(lane.guard.queue.index(key) for key in changed)
+                await self._post_again(lane, lane.guard, {**lane.waiting, **changed}, first, actor)
+            return _receipt(lane)
+
+    async def change_text(
+        self,
+        session_id: SessionId,
+        message_id: MessageId,
+        sender_id: str,
+        actor: Actor,
+        changed: Callable[[Waiting], str],
+    ) -> None:
+        """Have a waiting message say what its sender changed it to.
+
+        One that waits no more, was read before, or is another's stays as it is. changed: raises when it cannot be.
+        """
+        async with self._lanes.entered(session_id) as lane:
+            found = lane.waiting.get(message_id)
+            if found is None or message_id not in lane.guard.queue or found.is_said or found.sender_id != sender_id:
+                return
+            text = changed(found)
+            if found.message.text != text:
+                waiting = {**lane.waiting, message_id: _replaced(found, text=text)}
+                await self._post_again(lane, lane.guard, waiting, lane.guard.queue.index(message_id), actor)
+
     async def _post_again(
         self, lane: Lane, guard: Guard, waiting: dict[MessageId, Waiting], first: int, actor: Actor
     ) -> None:
@@ -99,6 +137,10 @@ class QueueEditor:
 def due_of(received: Mark, mode: Mode, collect_s: float) -> Mark | None:
     """Until when a message collects; None when its mode is another."""
     return Mark(received.at + collect_s, received.mono + collect_s) if mode is Mode.COLLECT else None
+
+
+def _replaced(item: Waiting, **changes: object) -> Waiting:
+    return msgspec.structs.replace(item, message=msgspec.structs.replace(item.message, **changes))
 
 
 def _receipt(lane: Lane) -> QueueReceipt:

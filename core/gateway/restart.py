@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import msgspec
 
@@ -108,15 +109,16 @@ class Restart:
             with contextlib.suppress(StoreError):
                 await self.resume()
 
-    async def drain(self, limit_s: float) -> int:
+    async def drain(self, limit_s: float, is_over: Callable[[], bool] | None = None) -> int:
         """Begin nothing new, give runs limit_s seconds, then put what they answer back in the queue.
 
-        Returns how many runs were cut off.
+        is_over: says instead of limit_s when the wait ends. Returns how many runs were cut off.
         """
         self._lanes.is_draining = True
         lanes = self._lanes.in_memory()
         deadline = self._clock.monotonic() + limit_s
-        while any(lane.guard.run_id for lane in lanes) and self._clock.monotonic() < deadline:
+        is_late = is_over or (lambda: self._clock.monotonic() >= deadline)
+        while any(lane.guard.run_id for lane in lanes) and not is_late():
             await self._clock.sleep(_LOOK_S)
         left = [(lane, lane.guard.run_id) for lane in lanes if lane.guard.run_id is not None]
         await asyncio.gather(*(self._park(lane, run_id) for lane, run_id in left))

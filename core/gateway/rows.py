@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 from core.api.base import EntryId, MessageId, PlatformName, SessionId
-from core.api.sessions import SessionView
+from core.api.sessions import SessionView, Source
 from core.api.transcripts import EntryView
 from core.gateway.lane import Waiting
 
@@ -58,6 +58,13 @@ def failed_key(session_id: SessionId) -> str:
 def dedupe_key(platform: PlatformName, native_id: str) -> str:
     """Of the memory of a message id that a platform gave."""
     return f"{DEDUPE}{platform}/{hashlib.sha256(native_id.encode()).hexdigest()[:32]}"
+
+
+def message_key(source: Source, native_id: str) -> str:
+    """Of the memory of a message. By its chat as well: some platforms let senders choose the id, and nobody may use up
+    that of somebody else.
+    """
+    return dedupe_key(source.platform, f"{source.chat}\0{native_id}")
 
 
 def body_of(value: object) -> bytes:

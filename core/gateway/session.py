@@ -76,13 +76,15 @@ class Place(msgspec.Struct, frozen=True):
     """How a waiting message is to be answered.
 
     mode: the effective one. is_alone: never with others, as a task's or one whose run died before. model: in place
-    of the agent's own. due: until when it collects, in monotonic seconds.
+    of the agent's own. due: until when it waits for more, in monotonic seconds. group: neighbours of one group are one
+    message that came in parts, and share a turn whatever the mode; "" is a group of its own.
     """
 
     mode: Mode
     is_alone: bool = False
     model: str = ""
     due: float = 0.0
+    group: str = ""
 
     @property
     def may_share(self) -> bool:
@@ -137,27 +139,37 @@ def may_begin(guard: Guard) -> bool:
 
 
 def turn_size(places: Sequence[Place], now: float) -> int:
-    """How many from the head of the queue are answered in the next turn; 0 while they collect.
+    """How many from the head of the queue are answered in the next turn; 0 while they wait for more.
 
-    Neighbours that may share a turn and are for the same model do: collecting ones with their like, all others with
-    theirs; 32 at most. now: monotonic seconds.
+    Parts of one message go together. Neighbours that may share a turn and are for the same model do: collecting ones
+    with their like, all others with theirs; 32 at most. now: monotonic seconds.
     """
+    return reach(places) if whole_at(places) <= now else 0
+
+
+def whole_at(places: Sequence[Place]) -> float:
+    """When the turn at the head of the queue waits for no more: when the last of it is due, in monotonic seconds.
+
+    What collects waits for all that does, wherever it stands; a full turn waits for nothing.
+    """
+    head, size = places[0], reach(places)
+    if head.is_alone or size == TURN_LIMIT:
+        return 0.0
+    awaited = [place for place in places if place.is_collecting] if head.is_collecting else places[:size]
+    return max(place.due for place in awaited)
+
+
+def reach(places: Sequence[Place]) -> int:
+    """How many from the head of the queue share the next turn, whether or not it may begin yet."""
     head = places[0]
-    if not head.may_share:
+    if head.is_alone or not (head.may_share or head.group):
         return 1
-    like = takewhile(lambda place: _goes_with(place, head), places[:TURN_LIMIT])
-    size = sum(1 for _ in like)
-    if head.is_collecting and size < TURN_LIMIT and collected_at(places) > now:
-        return 0
-    return size
-
-
-def collected_at(places: Sequence[Place]) -> float:
-    """When what collects is answered: when the last of it is due. Monotonic seconds."""
-    return max((place.due for place in places if place.is_collecting), default=0.0)
+    return sum(1 for _ in takewhile(lambda place: _goes_with(place, head), places[:TURN_LIMIT]))
 
 
 def _goes_with(place: Place, head: Place) -> bool:
+    if not head.may_share:
+        return place.group == head.group and not place.is_alone
     return place.may_share and place.model == head.model and place.is_collecting == head.is_collecting
 
 

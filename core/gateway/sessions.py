@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from core.api.base import Actor, ActorKind, AgentName, Event, MessageId, PlatformName, SessionId
-from core.api.errors import ConflictError, HermesError, InvalidInput, NotFound, Refused, Unavailable
+from core.api.base import Actor, ActorKind, AgentName, Event, Mark, MessageId, PlatformName, SessionId
+from core.api.errors import ConflictError, HermesError, NotFound, Refused, Unavailable
 from core.api.session_orders import SessionUnarchived
 from core.api.sessions import (
     ChatKind,
@@ -29,20 +29,25 @@ from core.gateway.epochs import begun_anew
 from core.gateway.follower import Follower
 from core.gateway.lane import Lane
 from core.gateway.lanes import Lanes
+from core.gateway.merging import part_of
 from core.gateway.offer import (
     Offer,
     Taken,
     check_agent,
+    check_text,
     dedupe_keys,
     fingerprint,
     imported_entries,
     new_session,
     outcome_of,
+    said,
+    surroundings,
     waiting_of,
 )
 from core.gateway.platform import Accepted, Inbound, Limits
 from core.gateway.ports import Agents
-from core.gateway.session import OFFERED, arrival
+from core.gateway.resets import Resets
+from core.gateway.session import OFFERED, TURN_LIMIT, arrival
 from core.gateway.source import isolated, session_id, source_of
 from core.gateway.steering import Steering
 from core.gateway.turns import Turns
@@ -83,6 +88,8 @@ class Sessions:
         limits: Callable[[PlatformName], Limits | None],
         agent_of: Callable[[PlatformName], str | None],
         mode_of: Callable[[PlatformName], Mode | None],
+        resets: Resets,
+        model_of: Callable[[SessionId], str] = lambda _: "",
     ) -> None:
         self._lanes = lanes
         self._turns = turns
@@ -97,10 +104,15 @@ class Sessions:
         self._limits = limits
         self._agent_of = agent_of
         self._mode_of = mode_of
+        self._model_of = model_of
+        self._resets = resets
         self.is_draining = False
 
-    async def receive(self, inbound: Inbound, *, follow: bool = False) -> Accepted:
-        """Take in a message from a platform; see gateway.platform.Inbox."""
+    async def receive(self, inbound: Inbound, *, typed: str | None = None, follow: bool = False) -> Accepted:
+        """Take in a message from a platform; see gateway.platform.Inbox.
+
+        typed: the sender's own words, with which its text begins; None when that is all of it.
+        """
         agent = self._agent(inbound.platform, inbound.agent)
         source = isolated(
             inbound.source,
@@ -114,13 +126,18 @@ class Sessions:
             voice=Voice.USER,
             sender=inbound.sender_name or inbound.sender_id,
             sender_id=inbound.sender_id,
-            text=inbound.text,
+            text=said(inbound),
             mode=inbound.mode,
             actor=Actor(ActorKind.SENDER, f"{inbound.platform}:{inbound.sender_id}"),
             dedupe_keys=dedupe_keys(inbound),
-            reply_to=inbound.reply_to or inbound.native_id,
-            title=inbound.title,
+            reply_to=inbound.native_id or inbound.reply_to,
+            title=inbound.title or (inbound.text if inbound.quoted else ""),
             imported=tuple(inbound.imported),
+            native_id=inbound.native_id,
+            group_id=inbound.group_id,
+            is_typed=self._is_typed(inbound.platform),
+            around=surroundings(inbound, inbound.text if typed is None else typed),
+            model=self._model_of(session_id(source)),
         )
         taken = await self.take_in(offer, follow=follow)
         receipt, follower = taken.receipt, taken.follower
@@ -131,6 +148,13 @@ class Sessions:
             is_duplicate=receipt.is_duplicate,
             reports=None if follower is None else follower.reports(),
         )
+
+    async def is_known(self, inbound: Inbound) -> bool:
+        """Whether it was taken in before, so that receive() will only say so. Raises StoreError."""
+        for key in dedupe_keys(inbound):
+            if await self._store.get(key) is not None:
+                return True
+        return False
 
     async def send_message(self, command: SendMessage, actor: Actor) -> SendReceipt:
         """Put an operator's message to a session."""
@@ -204,24 +228,14 @@ class Sessions:
     def _check(self, offer: Offer) -> None:
         if self.is_draining:
             raise Unavailable("the core is stopping and takes nothing in", fix="send it again in a moment")
-        limit = self._settings.text_limit
-        if not offer.text.strip():
-            raise InvalidInput("the message is empty", field="text", value="", fix="send some text")
-        if len(offer.text) > limit:
-            raise InvalidInput(
-                f"the message has {len(offer.text)} characters; at most {limit} are taken in",
-                field="text",
-                fix="send less, or raise sessions.text_limit",
-            )
-        try:
-            offer.text.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidInput("the message is not valid Unicode", field="text", fix="send valid text") from error
+        check_text(offer.text, self._settings.text_limit)
 
     async def _take(self, sid: SessionId, offer: Offer, *, follow: bool) -> Taken:
         async with self._lanes.entered(sid) as lane:
             if offer.must_exist:
                 self._lanes.view(lane)
+            if offer.task_id is None:
+                await self._resets.settle(lane)
             try:
                 placed = await self._place(lane, offer, follow=follow)
             except ConflictError as error:
@@ -291,7 +305,14 @@ class Sessions:
         can_steer = self._agents.can_steer(view.agent)
         placed = arrival(lane.guard, message_id, mode, can_steer=can_steer, limit=self._settings.queue_limit)
         waiting = waiting_of(
-            offer, lane.session_id, message_id, mode, placed, now=now, collect_s=self._settings.collect_s
+            offer,
+            lane.session_id,
+            message_id,
+            mode,
+            placed,
+            now=now,
+            collect_s=self._settings.collect_s,
+            part_of=self._part_of(lane, offer, placed.effective_mode, now),
         )
         if is_restarted:
             view, lane.history = begun_anew(view), None
@@ -342,6 +363,16 @@ class Sessions:
             return _Placed(taken, self._supervisor.spawn(f"steer:{message_id}", offering))
         self._steering.settle(lane, message_id, placed.effective_mode)
         return _Placed(taken)
+
+    def _part_of(self, lane: Lane, offer: Offer, mode: Mode, now: Mark) -> MessageId | None:
+        if not offer.group_id and not offer.is_typed:
+            return None
+        queue = tuple(lane.waiting[item] for item in lane.guard.queue[-TURN_LIMIT:])
+        return part_of(queue, offer.sender_id, offer.group_id, mode, now=now, burst_s=self._settings.burst_s)
+
+    def _is_typed(self, platform: PlatformName) -> bool:
+        limits = self._limits(platform)
+        return limits is not None and not limits.proves_senders
 
     def _memory(self, offer: Offer, sid: SessionId, message_id: MessageId) -> list[Put]:
         """What makes a copy of the message known as one."""

@@ -6,6 +6,8 @@ from core.api.base import EntryId, MailId, MessageId
 from core.api.sessions import MessageState, MessageSteered, Mode, Voice
 from core.api.transcripts import EntryKind, EntryView
 from core.clock import Clock, mark
+from core.gateway.beginning import user_of
+from core.gateway.file_copies import FileCopies
 from core.gateway.lane import Lane, Live, Waiting
 from core.gateway.lanes import Lanes
 from core.gateway.ports import Agents
@@ -18,9 +20,19 @@ from core.supervisor import Supervisor
 class Steering:
     """Acts on a run for a message that is stored already, so that nothing is lost when it fails."""
 
-    def __init__(self, *, lanes: Lanes, agents: Agents, clock: Clock, ids: IdSource, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        *,
+        lanes: Lanes,
+        agents: Agents,
+        clock: Clock,
+        ids: IdSource,
+        supervisor: Supervisor,
+        copies: FileCopies,
+    ) -> None:
         self._lanes = lanes
         self._agents = agents
+        self._copies = copies
         self._clock = clock
         self._ids = ids
         self._supervisor = supervisor
@@ -51,7 +63,10 @@ class Steering:
         if waiting.message.task_id not in {None, live.run.task_id} or waiting.message.terms_of is not None:
             await self._stays(lane, message_id, "a task has a turn of its own")
             return False
-        if not await self._agents.steer(live.run.id, waiting.message.text):
+        view = self._lanes.view(lane)
+        first = lane.waiting.get(live.run.message_ids[0], waiting)
+        text = await self._copies.of_text(view.agent, user_of(view, first), waiting.message.text)
+        if not await self._agents.steer(live.run.id, text):
             await self._stays(lane, message_id, "the agent took nothing in")
             return False
         if mode is Mode.STEER:

@@ -14,13 +14,14 @@ from core.api.transcripts import EntryView
 from core.clock import Clock, mark
 from core.gateway.beginning import Beginning, user_of
 from core.gateway.deliveries import Deliveries
+from core.gateway.file_copies import FileCopies
 from core.gateway.lane import Lane, Live, Waiting, places
 from core.gateway.lanes import Lanes
 from core.gateway.outcome import outbound_text, outcome
 from core.gateway.platform import Limits, Outbound
 from core.gateway.ports import Agents, MailTransaction, RunBook, RunClosed
 from core.gateway.reports import Reports
-from core.gateway.session import Guard, GuardState, collected_at, ended, may_begin, turn_size
+from core.gateway.session import Guard, GuardState, ended, may_begin, turn_size, whole_at
 from core.gateway.unanswered import MAILBOX
 from core.ids import IdSource
 from core.pages import Pages
@@ -32,6 +33,11 @@ T = TypeVar("T")
 _STORE_RETRY_S = 1.0
 
 
+def _has_parts(guard: Guard, waiting: dict[MessageId, Waiting]) -> bool:
+    first, *rest = guard.queue[:2]
+    return any(waiting[item].message.part_of == (waiting[first].message.part_of or first) for item in rest)
+
+
 def _no_pages(_is_begun: bool) -> Sequence[Pages]:
     return ()
 
@@ -39,7 +45,7 @@ def _no_pages(_is_begun: bool) -> Sequence[Pages]:
 class Turns:
     """Runs of all sessions.
 
-    on_fault(what, error): told of a fault of ours that ended a run.
+    on_fault(what, error): told of a fault of ours that ended a run. copies: what agents are told of files.
     """
 
     def __init__(
@@ -55,9 +61,11 @@ class Turns:
         supervisor: Supervisor,
         on_fault: Callable[[str, Exception], None],
         books: RunBook,
+        copies: FileCopies,
     ) -> None:
         self._lanes = lanes
         self._agents = agents
+        self.copies = copies
         self._reports = reports
         self._deliveries = deliveries
         self._limits = limits
@@ -149,8 +157,9 @@ class Turns:
         """How many messages the next turn takes up now; 0 for none."""
         if not may_begin(guard) or not self._lanes.is_giving or self._lanes.is_draining:
             return 0
+        place = waiting[guard.queue[0]].place()
         # Most messages have their turn alone: the others are not looked at then.
-        if not waiting[guard.queue[0]].place().may_share:
+        if not place.may_share and not place.due and not _has_parts(guard, waiting):
             return 1
         return turn_size(places(guard, waiting), self._clock.monotonic())
 
@@ -158,7 +167,7 @@ class Turns:
         """Have somebody look again once a session has collected."""
         if lane.is_timed or not may_begin(lane.guard):
             return
-        due = collected_at(places(lane.guard, lane.waiting))
+        due = whole_at(places(lane.guard, lane.waiting))
         # What is due already and cannot begin waits for something else.
         if due > self._clock.monotonic():
             lane.is_timed = True
@@ -184,22 +193,28 @@ class Turns:
 
     async def _driven(self, lane: Lane, live: Live) -> TurnEnded:
         history = await self._until_stored(partial(self._lanes.history, lane))
-        if not lane.may_write(live):
-            return TurnEnded(stop=Stop.DIED, error="its lease was released before it began", code="lease_released")
-        if lane.guard.state is GuardState.INTERRUPTING:
-            # The runtime did not know of the run when it was told to stop.
-            return TurnEnded(stop=Stop.CANCELLED, error="it was stopped before it began", code="interrupted")
+        if (end := self._missed(lane, live)) is not None:
+            return end
         view = self._lanes.view(lane)
+        user = user_of(view, lane.waiting[live.run.message_ids[0]])
         answered = set(live.run.message_ids)
+        messages, history = await self.copies.of_turn(
+            view.agent,
+            user,
+            [lane.waiting[item].message for item in live.run.message_ids],
+            [entry for entry in history if entry.message_id not in answered],
+        )
+        if (end := self._missed(lane, live)) is not None:
+            return end
         stream = self._agents.run(
             session_id=lane.session_id,
             epoch=view.epoch,
             agent=view.agent,
             run_id=live.run.id,
             attempt=live.run.attempt,
-            messages=[lane.waiting[item].message for item in live.run.message_ids],
-            history=[entry for entry in history if entry.message_id not in answered],
-            user=user_of(view, lane.waiting[live.run.message_ids[0]]),
+            messages=messages,
+            history=history,
+            user=user,
         )
         async for report in stream:
             live.is_handed_over = True
@@ -208,6 +223,15 @@ class Turns:
                 return report
             await self._until_stored(partial(self._reports.take, lane, live, report))
         return TurnEnded(stop=Stop.DIED, error="the agent runtime ended without a word", code="no_end")
+
+    def _missed(self, lane: Lane, live: Live) -> TurnEnded | None:
+        """How a run ends that the runtime is not given any more; None when it is."""
+        if not lane.may_write(live):
+            return TurnEnded(stop=Stop.DIED, error="its lease was released before it began", code="lease_released")
+        if lane.guard.state is GuardState.INTERRUPTING:
+            # The runtime did not know of the run when it was told to stop.
+            return TurnEnded(stop=Stop.CANCELLED, error="it was stopped before it began", code="interrupted")
+        return None
 
     async def _until_stored(self, call: Callable[[], Awaitable[T]]) -> T:
         # A run that cannot be written holds its lane and says why; letting go would lose the answer.
@@ -279,7 +303,11 @@ class Turns:
             lease_token=view.lease_token if lease_token is None else lease_token,
         )
         closing = self._reports.closing_entries(view, live, result)
-        outbounds = self._outbounds(lane, view, outbound_text(result, answer), done)
+        outbounds = await self._deliveries.prepared(
+            self._outbounds(lane, view, outbound_text(result, answer), done),
+            agent=view.agent,
+            user=user_of(view, lane.waiting[done[0]]),
+        )
         for outbound in outbounds:
             await self._deliveries.open_outbox(outbound.source.platform)
         closed = RunClosed(

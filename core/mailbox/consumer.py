@@ -44,6 +44,26 @@ class Retry(Exception):
         self.is_failure = is_failure
 
 
+class TooEarly(Exception):
+    """Its time has not come: put it off for delay_s seconds. That was no delivery, and nobody is to blame."""
+
+    def __init__(self, delay_s: float, error: str = "") -> None:
+        super().__init__(error)
+        self.delay_s = delay_s
+
+
+class Gate(Protocol):
+    """What else has a say in whether a consumer may take a message."""
+
+    def wait_s(self) -> float:
+        """Seconds for which none may be taken: 0 when one may now, infinity until Consumers.wake()."""
+        ...
+
+    def admit(self) -> bool:
+        """One is taken now; False when it may not be after all, and then wait_s() is not 0."""
+        ...
+
+
 class Crash(Exception):
     """The consumer itself is broken, not the message: its messages are given back and it starts again."""
 
@@ -82,6 +102,10 @@ class Supply(Protocol):
         """Give it back unharmed."""
         ...
 
+    def put_off(self, mail: Mail, *, delay_s: float, error: str = "") -> None:
+        """Give it back for a while; that was no delivery."""
+        ...
+
     def extend(self, mail: Mail) -> None:
         """Its holder is alive."""
         ...
@@ -93,6 +117,7 @@ class Act(StrEnum):
     ACK = "ack"
     NACK = "nack"
     REJECT = "reject"
+    PUT_OFF = "put off"
     NOTHING = "nothing"
 
 
@@ -131,6 +156,8 @@ def after_error(error: Exception) -> Verdict:
         return Verdict(Act.REJECT, Outcome.NEUTRAL, text)
     if isinstance(error, Retry):
         return Verdict(Act.NACK, Outcome.FAILURE if error.is_failure else Outcome.NEUTRAL, text, error.delay_s)
+    if isinstance(error, TooEarly):
+        return Verdict(Act.PUT_OFF, Outcome.NEUTRAL, text if str(error) else "", error.delay_s)
     if isinstance(error, StaleLease):
         return _LOST
     return Verdict(Act.NACK, Outcome.FAILURE, text)
@@ -149,7 +176,7 @@ def one_line(error: BaseException) -> str:
     lines = str(cause).strip().splitlines()
     said = lines[0].strip() if lines else ""
     kind = type(cause).__name__
-    if isinstance(cause, Reject | Retry | Crash):
+    if isinstance(cause, Reject | Retry | TooEarly | Crash):
         return (said or kind)[:_TEXT_LIMIT]
     return (f"{kind}: {said}" if said else kind)[:_TEXT_LIMIT]
 

@@ -8,7 +8,7 @@ from core.api.errors import InvalidInput, NotFound
 from core.breaker import Breaker
 from core.breaker_settings import GUARDED, BreakerSettings
 from core.clock import Clock, mark
-from core.mailbox.consumer import ConsumerState, ConsumerStats, Handler, Placement, Supply
+from core.mailbox.consumer import ConsumerState, ConsumerStats, Gate, Handler, Placement, Supply
 from core.mailbox.fuses import Fuse
 from core.mailbox.heartbeats import Heartbeats
 from core.mailbox.slots import Slots
@@ -87,13 +87,15 @@ class Consumers:
         work_limit_s: float = 600.0,
         prepare: Callable[[], Awaitable[None]] | None = None,
         child: Placement | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """Give the messages of a mailbox to a handler from now on, at most `concurrency` at a time.
 
         breaker: None for none; breaker_before: as it was stored, already on this clock.
         work_limit_s: then a handler is cancelled, which is a failed delivery; 0 is never.
         prepare: awaited at the begin of each life of the consumer. child: where it stands when
-        something breaks. Raises InvalidInput for a name that is taken, NotFound for a group that is not there.
+        something breaks. gate: asked before each message; call wake() when it opens. Raises InvalidInput
+        for a name that is taken, NotFound for a group that is not there.
         """
         _check("concurrency", concurrency)
         if self._is_stopping or name in self._seats:
@@ -108,6 +110,7 @@ class Consumers:
             concurrency=concurrency,
             work_limit_s=work_limit_s,
             prepare=prepare,
+            gate=gate,
         )
         seat = Seat(plan, Counted(), None, mark(self._clock))
         if breaker is not None:
@@ -136,6 +139,12 @@ class Consumers:
         if tree is None:
             raise NotFound(f"there is no group {name}", noun="group", id=name)
         tree.start_again()
+
+    def wake(self, name: str) -> None:
+        """Have a consumer ask its gate again. Nothing happens when there is none of that name."""
+        seat = self._seats.get(name)
+        if seat is not None and seat[0].worker is not None:
+            seat[0].worker.ask_again()
 
     # -- breakers
 

@@ -201,6 +201,14 @@ class Mailbox(Taking):
         """Give it back unharmed: its consumer stops. Raises StaleLease."""
         self.apply(mail, Again(0.0), "")
 
+    def put_off(self, mail: Mail, *, delay_s: float, error: str = "") -> None:
+        """Give it back for a while, or until a restart; this was no delivery and no attempt. Raises StaleLease."""
+        self.check_held(mail)
+        # Noted among the attempts, it would grow without end.
+        mail.attempt, mail.put_offs, mail.error = mail.attempt - 1, mail.put_offs + 1, error or mail.error
+        self._give_back(mail, delay_s, "", is_kept=False)
+        self._freed()
+
     def extend(self, mail: Mail, visibility_s: float | None = None) -> None:
         """The holder is alive: count its time from now. Raises StaleLease."""
         length_s = self.policy.visibility_s if visibility_s is None else visibility_s
@@ -236,14 +244,14 @@ class Mailbox(Taking):
 
     # -- state and time
 
-    def hurry(self, mail_id: MailId) -> bool:
-        """Let a message that is put off go out now, its deliveries counted afresh; False when it is not put off."""
-        mail = self.waiting.get(mail_id)
-        if mail is None or not mail.due:
+    def hurry(self, mail_id: MailId, *, is_afresh: bool = True) -> bool:
+        """Let a message that is put off go out now; False when it is not put off. is_afresh: as if never delivered."""
+        if (mail := self.waiting.get(mail_id)) is None or not mail.due:
             return False
         if mail.place and self._log is not None:
-            self._log.note(Returned(mail.id, 0, self._office.wall(), 0.0, "", mail.crashes))
-        self.put_forward(mail)
+            again = Returned(mail.id, 0 if is_afresh else mail.attempt, self._office.wall(), 0.0, "", mail.crashes)
+            self._log.note(again)
+        self.put_forward(mail, is_afresh=is_afresh)
         return True
 
     def set_state(self, state: MailboxState, pause: Pause | None = None) -> None:
@@ -344,12 +352,12 @@ class Mailbox(Taking):
         if self._selective:
             self._serve_selective()
 
-    def _give_back(self, mail: Mail, delay_s: float, error: str) -> None:
+    def _give_back(self, mail: Mail, delay_s: float, error: str, *, is_kept: bool = True) -> None:
         now, wall = self._office.now(), self._office.wall()
         self.check_held(mail)
         if mail.place and self._log is not None:
             # Before it can be given out again, which is noted too.
-            due_at = wall + delay_s if delay_s > 0 else 0.0
+            due_at = wall + delay_s if delay_s > 0 and is_kept else 0.0
             self._log.note(Returned(mail.id, mail.attempt, wall, due_at, error, mail.crashes))
         again = self.give_back(mail, now, delay_s, error, wall)
         if again.expires and again.expires <= now:

@@ -58,7 +58,10 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Past(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What few messages have behind them: failed deliveries, restarts, redrives, their death."""
+    """What few messages have behind them: failed deliveries, restarts, redrives, their death.
+
+    put_offs: how often it came too early.
+    """
 
     attempts: list[MailAttempt] | None = None
     crashes: int = 0
@@ -67,6 +70,7 @@ class Past(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reason: DeadReason | None = None
     error: str = ""
     died_at: float = 0
+    put_offs: int = 0
 
 
 _NO_PAST = Past()
@@ -137,6 +141,7 @@ class Mail(msgspec.Struct, gc=False, array_like=True, eq=False):
     reason = _OfPast[DeadReason | None]()
     error = _OfPast[str]()
     died_at = _OfPast[float]()
+    put_offs = _OfPast[int]()
 
     @property
     def state(self) -> MailState:

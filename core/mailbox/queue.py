@@ -141,7 +141,7 @@ class Queue(Stock):
             return None
         if mail is not None:
             lines = self._line_up()
-            if mail.due and not mail.attempt and lines is not None:
+            if mail.due and lines is not None and not self._is_in_line(mail):
                 # Put off from the start, it is in no line yet.
                 lines.join(mail)
             mail.state = _QUEUED
@@ -279,7 +279,7 @@ class Queue(Stock):
             # Another object: the old one may still stand in a lane.
             again = self.waiting[mail.id] = copy(mail)
             again.state = _QUEUED
-            lines = None if again.due and not again.attempt else self._lines
+            lines = None if again.due and not self._is_in_line(again) else self._lines
             is_head = lines is None or lines.replace(mail, again)
             if again.due:
                 self._put_off(again)
@@ -322,13 +322,18 @@ class Queue(Stock):
             mail = self.waiting.get(mail_id)
             if mail is None or mail.state is not _DELAYED or mail.due != due:
                 continue
-            self._let_out(mail, is_in_line=mail.attempt > 0)
+            self._let_out(mail, is_in_line=self._is_in_line(mail))
 
-    def put_forward(self, mail: Mail) -> None:
-        """Let out a message that is put off, its deliveries counted afresh."""
-        is_in_line = mail.attempt > 0
-        mail.attempt = 0
+    def put_forward(self, mail: Mail, *, is_afresh: bool = True) -> None:
+        """Let out a message that is put off. is_afresh: its deliveries are counted anew."""
+        is_in_line = self._is_in_line(mail)
+        if is_afresh:
+            mail.attempt = 0
         self._let_out(mail, is_in_line=is_in_line)
+
+    def _is_in_line(self, mail: Mail) -> bool:
+        """Whether one that is put off has its place in the line: it was given out before, counted or not."""
+        return mail.attempt > 0 or (self._returned is not None and mail.id in self._returned)
 
     def _let_out(self, mail: Mail, *, is_in_line: bool) -> None:
         mail.state, mail.due = _QUEUED, 0.0
@@ -356,7 +361,7 @@ class Queue(Stock):
         self._lines = self._lanes = None
         lines = self._line_up()
         for mail in self.live():
-            if mail.state is _DELAYED and not mail.attempt:
+            if mail.state is _DELAYED and not self._is_in_line(mail):
                 continue
             is_head = lines is None or lines.join(mail)
             if is_head and mail.state is _QUEUED:

@@ -16,6 +16,7 @@ from core.mailbox.consumer import (
     STRAY,
     Act,
     Crash,
+    Gate,
     Handler,
     Supply,
     Verdict,
@@ -44,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int = 1
     work_limit_s: float = 600.0
     prepare: Callable[[], Awaitable[None]] | None = None
+    gate: Gate | None = None
 
 
 class Counted(msgspec.Struct):
@@ -80,6 +82,7 @@ class Worker:
         self._waits = Waits()
         self._turn: asyncio.Future[None] | None = None
         self._is_draining = False
+        self._is_pausing = False
         self._in_a_row = 0
 
     async def run(self) -> None:
@@ -105,6 +108,12 @@ class Worker:
         """Look again whether something hinders it: the breaker has changed."""
         self._nudge()
         self._waits.cut()
+
+    def ask_again(self) -> None:
+        """Look again whether something hinders it, unless nothing does: one that awaits a message goes on awaiting."""
+        self._nudge()
+        if self._is_pausing:
+            self._waits.cut()
 
     def let_go(self) -> None:
         """Take nothing more and give back every message at once, without waiting for a handler."""
@@ -145,6 +154,12 @@ class Worker:
                 self._release(held)
                 self._vacate(held)
                 return
+        if self._plan.gate is not None and not self._plan.gate.admit():
+            # It was not handed over, so that was no delivery.
+            held.mail.attempt -= 1
+            self._release(held)
+            self._vacate(held)
+            return
         if self._plan.concurrency == 1:
             await self._deliver(held)
             self._in_a_row += 1
@@ -158,14 +173,19 @@ class Worker:
         """Seconds for which nothing may be taken; 0 when nothing hinders, infinity until somebody wakes it."""
         if len(self._occupied) >= self._plan.concurrency:
             return math.inf
-        return 0.0 if self._fuse is None else self._fuse.wait_s()
+        gate_s = 0.0 if self._plan.gate is None else self._plan.gate.wait_s()
+        return gate_s if self._fuse is None else max(gate_s, self._fuse.wait_s())
 
     async def _pause(self, delay_s: float) -> None:
         if math.isinf(delay_s):
             self._turn = asyncio.get_running_loop().create_future()
             await self._turn
         else:
-            await self._waits.wait(self._floor.clock.sleep(delay_s))
+            self._is_pausing = True
+            try:
+                await self._waits.wait(self._floor.clock.sleep(delay_s))
+            finally:
+                self._is_pausing = False
 
     async def _take_ready(self) -> Held | None:
         """A message that waits already: first the place, then the message, so that none is held in vain."""
@@ -260,6 +280,9 @@ class Worker:
                 case Act.REJECT:
                     self._supply.reject(mail, error=verdict.error)
                     counted.rejected += 1
+                case Act.PUT_OFF:
+                    self._supply.put_off(mail, delay_s=verdict.delay_s or 0.0, error=verdict.error)
+                    counted.released += 1
                 case Act.NOTHING:
                     counted.handled += verdict.outcome is Outcome.SUCCESS
                     counted.stale += verdict.outcome is not Outcome.SUCCESS

@@ -6,9 +6,14 @@ import pytest
 
 from console.glyphs import TONES, badge
 from core.api.approvals import ApprovalState
+from core.api.breakers import BreakerState
 from core.api.deliveries import DeliveryState
+from core.api.hooks import HookState
+from core.api.jobs import JobRunState, JobState
 from core.api.mail import MailState
 from core.api.mailboxes import MailboxState
+from core.api.outboxes import OutboxState
+from core.api.pairings import InviteState, PairingState
 from core.api.platforms import PlatformState
 from core.api.profiles import PoolState
 from core.api.runs import CompactionState, RunnerState
@@ -19,6 +24,8 @@ from tests.support.tree import ROOT, python_files
 
 SHOWN = (SessionState, ApprovalState, PlatformState, DeliveryState, MailboxState, MailState)
 SHOWN += (TaskState, RunState, AttemptState, PoolState, RunnerState, CompactionState, InteractionState)
+SHOWN += (HookState, JobState, JobRunState)
+SHOWN += (PairingState, InviteState, OutboxState, BreakerState)
 
 
 @pytest.mark.parametrize("states", SHOWN)

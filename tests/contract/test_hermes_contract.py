@@ -30,7 +30,8 @@ from core.api.system import GetHealth, ListEvents
 from core.api.transcripts import ReadTranscript
 from core.config import Config
 from core.kernel import Kernel
-from core.settings import CoreSettings, HttpSettings, LoopbackSettings, PlatformSettings, Settings, StoreSettings
+from core.platform_settings import LoopbackSettings, PlatformSettings
+from core.settings import CoreSettings, HttpSettings, Settings, StoreSettings
 from core.threaded import ThreadedHermes
 from tests.support.attached import attached
 from tests.support.fake_hermes import FakeHermes

@@ -13,7 +13,8 @@ from core.api.errors import HermesError, StoreError
 from core.api.profiles import CreateProfile, GetProfile, ListRunners, PauseAgent, PoolState, UpdateProfile
 from core.api.runs import ActionRequested, RunReport, Stop, TextDelta, ToolKind, TurnEnded
 from core.api.session_orders import ArchiveSession
-from core.api.sessions import DropMessage, ResetSession
+from core.api.session_queue import DropMessage
+from core.api.sessions import ResetSession
 from core.api.tasks import CancelTask, ListTasks, TaskState
 from core.api.transcripts import EntryKind
 from tests.support.puppets import Puppet, Puppeteer

@@ -21,12 +21,8 @@ from core.api.runs import (
     TurnEnded,
 )
 from core.api.session_orders import ArchiveSession, ReleaseLease
-from core.api.sessions import (
-    DropMessage,
-    InterruptSession,
-    Mode,
-    Outcome,
-)
+from core.api.session_queue import DropMessage
+from core.api.sessions import InterruptSession, Mode, Outcome
 from core.api.system import AlarmRaised
 from core.api.transcripts import EntryKind
 from tests.support.puppets import Puppet, Puppeteer

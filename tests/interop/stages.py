@@ -166,6 +166,7 @@ async def agent_side(home: Path) -> AsyncIterator[AgentSide]:
         secret=secret,
         learn=lambda _: None,
         on_runner=lambda _: None,
+        on_fault=lambda *told: faults.append(told),
     )
     boxes = Mailboxes(
         journal=journal, store=store, clock=clock, supervisor=supervisor, boot=1, random=random.Random(1).random

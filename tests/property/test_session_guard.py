@@ -22,8 +22,10 @@ from core.gateway.session import (
     interrupted,
     may_begin,
     moved,
+    reach,
     steered,
     turn_size,
+    whole_at,
 )
 from core.machine import IllegalTransition
 
@@ -49,9 +51,10 @@ class GuardHistory(RuleBasedStateMachine):
         is_alone=st.booleans(),
         model=st.sampled_from(["", "big"]),
         due=st.sampled_from([0.0, 5.0]),
+        group=st.sampled_from(["", "a", "b"]),
     )
-    def message_arrives(self, mode: Mode, can_steer: bool, is_alone: bool, model: str, due: float) -> None:
-        """Any mode, with an agent that can be steered or not; it may collect until 5."""
+    def message_arrives(self, mode: Mode, can_steer: bool, is_alone: bool, model: str, due: float, group: str) -> None:
+        """Any mode, with an agent that can be steered or not; it may wait for more until 5, as a part of something."""
         self.count += 1
         message_id = MessageId(f"m{self.count}")
         waiting = len(self.guard.queue)
@@ -66,7 +69,7 @@ class GuardHistory(RuleBasedStateMachine):
         if placed.effective_mode is not Mode.INTERRUPT:
             assert placed.guard.state is self.guard.state
         self.arrived.append(message_id)
-        self.places[message_id] = Place(placed.effective_mode, is_alone, model, due)
+        self.places[message_id] = Place(placed.effective_mode, is_alone, model, due, group)
         self.guard = placed.guard
 
     @precondition(lambda self: may_begin(self.guard))
@@ -76,17 +79,22 @@ class GuardHistory(RuleBasedStateMachine):
         waiting = [self.places[item] for item in self.guard.queue]
         size = turn_size(waiting, now)
         if not size:
-            assert waiting[0].is_collecting
+            assert waiting[0].is_collecting or any(place.due > now for place in waiting[: reach(waiting)])
             assert now < 5.0
+            assert turn_size(waiting, whole_at(waiting)) == reach(waiting)
             return
+        assert waiting[0].is_alone or size == TURN_LIMIT or all(place.due <= now for place in waiting[:size])
         self.run_count += 1
         self.guard = begun(self.guard, RunId(f"r{self.run_count}"), size)
         together = [self.places[item] for item in self.guard.running]
         assert together == waiting[:size]
         assert size == 1 or not any(place.is_alone for place in together)
-        assert len({place.model for place in together}) == 1
-        assert size == 1 or not {Mode.QUEUE, Mode.INTERRUPT} & {place.mode for place in together}
-        assert len({place.is_collecting for place in together}) == 1
+        if size > 1 and not together[0].may_share:
+            assert {place.group for place in together} == {together[0].group} != {""}
+        else:
+            assert len({place.model for place in together}) == 1
+            assert size == 1 or not {Mode.QUEUE, Mode.INTERRUPT} & {place.mode for place in together}
+            assert len({place.is_collecting for place in together}) == 1
         self.taken += self.guard.running
 
     @precondition(lambda self: self.guard.queue)

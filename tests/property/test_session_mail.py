@@ -12,7 +12,8 @@ from core.api.base import Actor, ActorKind, MailboxName
 from core.api.mail import MailState, RedriveMail
 from core.api.mailboxes import PauseMailbox, ResumeMailbox
 from core.api.session_orders import MoveMessage, ReleaseLease, SetMessageMode
-from core.api.sessions import DropMessage, InterruptSession, MessageSteered, Mode, ResetSession
+from core.api.session_queue import DropMessage
+from core.api.sessions import InterruptSession, MessageSteered, Mode, ResetSession
 from core.api.transcripts import EntryKind, ReadTranscript
 from core.gateway.lane import Waiting
 from core.gateway.ports import Letter

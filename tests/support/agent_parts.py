@@ -10,6 +10,7 @@ from typing import Any
 from core.agent_settings import AgentSettings, ScriptedSettings
 from core.agents.approvals.approvals import Approvals
 from core.agents.approvals.questions import Questions
+from core.agents.memory.memories import Memories
 from core.agents.pool import Pool
 from core.agents.ports import ToolHost
 from core.agents.profiles.profiles import Profiles
@@ -127,6 +128,7 @@ class Runtime:
         self.store = store
         self.journal = Journal(store, clock)
         self.errors: list[tuple[str, Exception]] = []
+        self.faults: list[tuple[str, Exception]] = []
         self.supervisor = Supervisor(clock, lambda *_: None, lambda name, error: self.errors.append((name, error)))
         self.ids = IdSource(clock)
         self.approvals = Approvals(
@@ -170,6 +172,7 @@ class Runtime:
             approvals=self.approvals,
             questions=Questions(self.approvals, clock),
             tools=self.tools,
+            memories=Memories(home, lambda *told: self.faults.append(told)),
             clock=clock,
             supervisor=self.supervisor,
             terms=self.terms.get,

@@ -9,8 +9,8 @@ from core.gateway.adapters.signature import DELIVERY_HEADER, SIGNATURE_HEADER, T
 from core.gateway.platform import PlatformContext
 from core.http.asgi import App
 from core.ids import IdSource
+from core.platform_settings import ApiServerSettings, WebhookRoute, WebhookSettings
 from core.secrets import Secret
-from core.settings import ApiServerSettings, WebhookRoute, WebhookSettings
 from tests.support.clocks import FakeClock
 from tests.support.fake_inbox import FakeInbox
 from tests.support.http_calls import BEARER, KEY, Answer, Caller, FakeHost, call, guarded

@@ -10,9 +10,11 @@ from textual.pilot import Pilot
 from console.app import ConsoleApp
 from console.options import ConsoleOptions
 from core.api import sessions
-from core.api.base import EntryId, MessageId, RunId
+from core.api.access import AdmittedView, Rule, Tier
+from core.api.base import EntryId, MessageId, PlatformName, RunId
 from core.api.deliveries import DeliveryState
 from core.api.errors import ConfigError, HomeBusy, StoreError
+from core.api.pairings import PairingState
 from core.api.platforms import PlatformState
 from core.api.profiles import PoolState
 from core.api.runs import Compacted, CompactionState, LeaseView, Phase, RunnerState, Stop, ToolCall, ToolStatus, Usage
@@ -21,6 +23,7 @@ from core.api.tasks import TaskState
 from core.api.transcripts import EntryKind
 from tests.support.busy_mail import busy_mailboxes, busy_mails
 from tests.support.fake_hermes import FakeHermes
+from tests.support.fake_pairings import FakePairings, invite, pairing
 from tests.support.fake_work import FakeWork, grant, pool, runner, task
 from tests.support.screens import screen_text
 from tests.support.views import (
@@ -69,6 +72,24 @@ VIEWS = {
     "platforms": ("7",),
     "events": ("9",),
     "help": ("2", "question_mark"),
+}
+
+
+def typed(place: str) -> tuple[str, ...]:
+    """The keys that lead to a place by its name."""
+    return ("colon", *place, "enter")
+
+
+# Places about senders, accounts, what runs by itself and what was done.
+GATEWAY_VIEWS = {
+    "pairing": typed("pairing"),
+    "access": (*typed("pairing"), "a"),
+    "why": (*typed("pairing"), "w"),
+    "outboxes": typed("outboxes"),
+    "hooks": typed("hooks"),
+    "cron": typed("cron"),
+    "config": typed("config"),
+    "audit": typed("audit"),
 }
 
 
@@ -170,6 +191,45 @@ def lease(run_id: str = "run-1", **changes: Any) -> LeaseView:
     """A lease that was renewed two seconds ago."""
     values: dict[str, Any] = {"boot": 1, "run_id": RunId(run_id), "token": 7, "since": ago(50), "renewed": ago(2)}
     return LeaseView(**{**values, **changes})
+
+
+def busy_pairings() -> FakePairings:
+    """Two that ask under one name, an invitation, and senders who were decided about."""
+    found = FakePairings(
+        [
+            pairing("p-08", sender_id="99120077", asked=ago(120), expires=ago(-3480), tries=2),
+            pairing(
+                "p-09",
+                sender_id="99120078",
+                asked=ago(90),
+                expires=ago(-200),
+                warnings=("the name looks like that of Mara (telegram:99120077), who asks too",),
+            ),
+            pairing("p-03", sender_id="42", sender_name="Ivo P.", state=PairingState.APPROVED, decided=ago(9000)),
+            pairing(
+                "p-04",
+                sender_id="666",
+                sender_name="",
+                state=PairingState.BLOCKED,
+                decided=ago(900),
+                decided_by="raj",
+                notice=DeliveryState.DEAD,
+                notice_error="bot was blocked",
+            ),
+        ],
+        [invite("i-1", note="for Karel", expires=ago(-3540))],
+    )
+    found.admitted = [
+        AdmittedView(
+            platform=PlatformName("telegram"),
+            sender_id="42",
+            sender_name="Ivo P.",
+            rule=Rule.PAIRED,
+            origin="pairing",
+            tier=Tier.USER,
+        )
+    ]
+    return found
 
 
 def busy() -> FakeHermes:

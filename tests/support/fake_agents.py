@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 
 from core.api.base import AgentName, RunId, SessionId, TaskId
 from core.api.runs import Compacted, CompactionState, Phase, PhaseChanged, RunReport, Stop, TextDelta, TurnEnded
@@ -58,6 +59,7 @@ class FakeAgents:
         self.compacted: list[Sequence[EntryView]] = []
         self._held: set[RunId] = set()
         self.forgotten: list[SessionId] = []
+        self.given: list[tuple[str, str, list[Path]]] = []
         self._begun = asyncio.Condition()
 
     def find_agent(self, name: str | None) -> AgentName | None:
@@ -79,6 +81,16 @@ class FakeAgents:
     def limits_s(self, name: AgentName, task_id: TaskId | None = None) -> tuple[float, float]:
         """Stall and total limit; tasks have longer ones."""
         return (120.0, 600.0 if task_id is None else 6000.0) if name else (0.0, 0.0)
+
+    def workspace(self, name: AgentName, user: str) -> Path | None:
+        """There is none."""
+        assert name == "main"
+        return None
+
+    def give(self, name: AgentName, user: str, paths: Sequence[Path]) -> Sequence[str]:
+        """It calls each by the end of its name, and cannot be given what is not there."""
+        self.given.append((str(name), user, list(paths)))
+        return [f"assets/{path.name[25:]}" if path.exists() else "" for path in paths]
 
     def holds(self, run_id: RunId) -> bool:
         """Whether it goes on; a test may have it lost."""

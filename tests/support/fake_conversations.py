@@ -15,6 +15,7 @@ from core.api.errors import HermesError
 from core.api.runs import RunOutcome, Stop, Usage
 from core.api.sessions import MessageState, MessageView, Mode, Outcome, SendReceipt, Voice
 from core.api.tasks import Routing
+from core.api.transcripts import EntryView
 from core.clock import Clock, mark
 from core.journal import Journal
 from core.pages import Pages
@@ -140,6 +141,10 @@ class FakeConversations:
             return False
         await self.end(session_id, Stop.CANCELLED, error=reason)
         return True
+
+    async def said(self, session_id: SessionId, epoch: int) -> Sequence[EntryView]:
+        """No transcripts are kept."""
+        return ()
 
     async def note(self, session_id: SessionId, text: str, actor: Actor) -> None:
         """Nothing here."""

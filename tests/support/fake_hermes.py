@@ -17,12 +17,13 @@ from typing import Any
 
 import msgspec
 
-from core.api import approvals, deliveries, sessions, system
+from core.api import approvals, deliveries, session_queue, sessions, system
 from core.api.approvals import ApprovalView
 from core.api.base import SYSTEM, Actor, Command, Event, MessageId, Query, R, Record, Seq, SessionId, V
 from core.api.errors import AlreadyDecided, ConflictError, InvalidInput, Lagged, Unavailable
 from core.api.platforms import PlatformView
 from core.api.sessions import Mode, SessionState
+from tests.support import fake_platforms
 from tests.support.fake_state import FakeState, get_view
 from tests.support.views import (
     NOW,
@@ -213,7 +214,7 @@ class FakeHermes(FakeState):
                     self.messages = [waiting for waiting in self.messages if waiting not in dropped]
                 self.emit(sessions.SessionReset(session=view, reason=command.reason, dropped=count), actor=actor)
                 return sessions.ResetReceipt(session_id=view.id, epoch=view.epoch, interrupted=None, dropped=count)
-            case sessions.DropMessage():
+            case session_queue.DropMessage():
                 return self._drop(command, actor)
             case approvals.AnswerApproval():
                 return self._decide(command, actor)
@@ -229,6 +230,14 @@ class FakeHermes(FakeState):
                 receipt = self.mail.carry_out(command, actor, self.emit)
                 if receipt is None:
                     receipt = self.work.carry_out(command, actor, self, self.emit)
+                if receipt is None:
+                    receipt = self.desk.carry_out(command, actor, self.emit)
+                if receipt is None:
+                    receipt = self.automation.carry_out(command, actor, self.emit)
+                if receipt is None:
+                    receipt = self.outboxes.carry_out(command, actor, self.emit)
+                if receipt is None:
+                    receipt = fake_platforms.carry_out(command, self.platforms, actor, self.emit)
                 if receipt is None:
                     raise InvalidInput(f"no handler for {type(command).__name__}", field="command")
                 return receipt
@@ -283,12 +292,12 @@ class FakeHermes(FakeState):
             session_id=view.id, run_id=running, is_released=True, holder=None, queue_depth=view.queue_depth
         )
 
-    def _drop(self, command: sessions.DropMessage, actor: Actor) -> sessions.DropReceipt:
+    def _drop(self, command: session_queue.DropMessage, actor: Actor) -> session_queue.DropReceipt:
         view = self.get_session(command.session_id)
         waiting = get_view({held.id: held for held in self.messages}, command.message_id, "message")
         fewer = _changed(view, queue_depth=max(0, view.queue_depth - 1))
-        self.emit(sessions.MessageDropped(session=fewer, message=waiting, reason=command.reason), actor=actor)
-        return sessions.DropReceipt(session_id=view.id, message_id=waiting.id)
+        self.emit(session_queue.MessageDropped(session=fewer, message=waiting, reason=command.reason), actor=actor)
+        return session_queue.DropReceipt(session_id=view.id, message_id=waiting.id)
 
     def _decide(self, command: approvals.AnswerApproval, actor: Actor) -> ApprovalView:
         view: ApprovalView = get_view(self.approvals, command.approval_id, "approval")
@@ -349,7 +358,7 @@ def _changed(view: Any, **values: Any) -> Any:
 
 
 def _subject(event: Event) -> str:
-    for field in ("session", "approval", "delivery"):
+    for field in ("session", "approval", "delivery", "pairing", "invite"):
         if (view := getattr(event, field, None)) is not None:
             return str(view.id)
     named = getattr(event, "platform", None)

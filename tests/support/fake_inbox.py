@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from core.api.base import MessageId, SessionId
 from core.api.errors import HermesError
 from core.api.runs import RunReport, Stop, TextDelta, TurnEnded, Usage
-from core.gateway.platform import Accepted, Inbound
+from core.gateway.platform import Accepted, Inbound, InboundEdit, Press
 from core.gateway.source import session_id
 
 PLAIN = (
@@ -33,6 +33,12 @@ class FakeInbox:
         self.arrived = asyncio.Event()
         self.interrupt_asked = asyncio.Event()
         self.stood = asyncio.Event()
+        self.edits: list[InboundEdit] = []
+        self.presses: list[Press] = []
+        self.heard_count = 0
+        self.refusals: list[str] = []
+        self.kept_cursor = ""
+        self.problem = ""
         self._known: dict[str, Accepted] = {}
 
     async def receive(self, inbound: Inbound, *, follow: bool = False) -> Accepted:
@@ -63,9 +69,41 @@ class FakeInbox:
         self.interrupt_asked.set()
         return True
 
-    def connected(self, address: str) -> None:
-        """Note where the adapter listens."""
+    async def edited(self, edit: InboundEdit) -> None:
+        """Keep the change."""
+        if self.error is not None:
+            raise self.error
+        self.edits.append(edit)
+        self.arrived.set()
+
+    async def pressed(self, press: Press) -> str:
+        """Keep the press; says that it was taken."""
+        if self.error is not None:
+            raise self.error
+        self.presses.append(press)
+        self.arrived.set()
+        return "taken"
+
+    def refused(self, reason: str) -> None:
+        """Keep the reason."""
+        self.refusals.append(reason)
+
+    def heard(self) -> None:
+        """Count a sign of life."""
+        self.heard_count += 1
+
+    async def cursor(self) -> str:
+        """What was kept last."""
+        return self.kept_cursor
+
+    async def keep_cursor(self, cursor: str) -> None:
+        """Keep it."""
+        self.kept_cursor = cursor
+
+    def connected(self, address: str, *, problem: str = "") -> None:
+        """Note where the adapter listens, and what is wrong."""
         self.addresses.append(address)
+        self.problem = problem
         self.stood.set()
 
     async def _played(self) -> AsyncIterator[RunReport]:

@@ -5,7 +5,18 @@ from typing import Any
 
 import msgspec
 
-from core.api import approvals, deliveries, platforms, profiles, session_orders, sessions, system, transcripts
+from core.api import (
+    approvals,
+    deliveries,
+    platforms,
+    processes,
+    profiles,
+    session_orders,
+    session_queue,
+    sessions,
+    system,
+    transcripts,
+)
 from core.api.approvals import ApprovalView
 from core.api.base import Event, Query, Record, Seq, SessionId
 from core.api.deliveries import DeliveryView
@@ -17,9 +28,12 @@ from core.api.profiles import ProfileView
 from core.api.sessions import MessageView, SessionView
 from core.api.system import ConfigView, HealthView
 from core.api.transcripts import EntryView
+from tests.support.fake_automation import FakeAutomation
 from tests.support.fake_mail import FakeMail
+from tests.support.fake_outboxes import FakeOutboxes
+from tests.support.fake_pairings import FakePairings
 from tests.support.fake_work import FakeWork
-from tests.support.views import NOW, config, health, platform, profile
+from tests.support.views import NOW, config, drain, health, platform, profile
 
 
 class FakeState:
@@ -39,6 +53,9 @@ class FakeState:
         mailboxes: Iterable[MailboxView] = (),
         mails: Iterable[MailView] = (),
         work: FakeWork | None = None,
+        desk: FakePairings | None = None,
+        automation: FakeAutomation | None = None,
+        outboxes: FakeOutboxes | None = None,
         health_view: HealthView | None = None,
         config_view: ConfigView | None = None,
     ) -> None:
@@ -52,8 +69,12 @@ class FakeState:
         self.records: list[Record] = list(records)
         self.health_view = health_view or health()
         self.config_view = config_view or config()
+        self.drain_view = drain()
         self.mail = FakeMail(mailboxes, mails)
         self.work = work or FakeWork()
+        self.desk = desk or FakePairings()
+        self.automation = automation or FakeAutomation()
+        self.outboxes = outboxes or FakeOutboxes()
         self.live_text: dict[SessionId, str] = {}
         self.kept_after = Seq(0)
 
@@ -66,6 +87,9 @@ class FakeState:
         """Take in the views that an event carries."""
         self.mail.keep(event)
         self.work.keep(event)
+        self.desk.keep(event)
+        self.automation.keep(event)
+        self.outboxes.keep(event)
         if isinstance(event, session_orders.QueueChanged):
             others = [item for item in self.messages if item.session_id != event.session.id]
             self.messages = [*others, *event.messages]
@@ -81,7 +105,7 @@ class FakeState:
             self.platforms[view.name] = view
         if isinstance(event, sessions.MessageQueued):
             self.messages.append(event.message)
-        if isinstance(event, sessions.MessageDropped):
+        if isinstance(event, session_queue.MessageDropped):
             self.messages = [waiting for waiting in self.messages if waiting.id != event.message.id]
         if isinstance(event, sessions.RunStarted):
             taken = {added.message_id for added in event.entries}
@@ -128,6 +152,8 @@ class FakeState:
             case deliveries.ListDeliveries():
                 _check_limit(query.limit, 1000)
                 return deliveries.DeliveryList(deliveries=tuple(self.deliveries.values())[: query.limit], seq=self.seq)
+            case deliveries.GetDelivery():
+                return get_view(self.deliveries, query.delivery_id, "delivery")
             case platforms.ListPlatforms():
                 return platforms.PlatformList(platforms=tuple(self.platforms.values()), seq=self.seq)
             case profiles.ListProfiles():
@@ -138,10 +164,14 @@ class FakeState:
                 return msgspec.structs.replace(self.health_view, seq=self.seq, session_count=len(self.sessions))
             case system.GetConfig():
                 return self.config_view
+            case processes.GetDrain():
+                return self.drain_view
             case system.ListEvents():
                 return self._events(query)
             case _:
                 found = self.mail.answer(query, self.seq) or self.work.answer(query, self.seq)
+                found = found or self.desk.answer(query, self.seq) or self.automation.answer(query, self.seq)
+                found = found or self.outboxes.answer(query, self.seq)
                 if found is None:
                     raise InvalidInput(f"no handler for {type(query).__name__}", field="query")
                 return found
@@ -170,9 +200,16 @@ class FakeState:
             if (not query.subject or record.subject == query.subject)
             and (query.after is None or record.seq > query.after)
             and (query.before is None or record.seq < query.before)
+            and (not query.actors or record.actor.kind in query.actors)
         ]
         page = found[: query.limit] if query.after is not None else found[-query.limit :]
-        return system.EventPage(records=tuple(page), head=self.seq)
+        reached = None
+        is_cut = len(found) > len(page)
+        if query.actors and query.after is not None:
+            reached = page[-1].seq if is_cut else max(query.after, self.seq)
+        elif query.actors:
+            reached = page[0].seq if is_cut else Seq(0)
+        return system.EventPage(records=tuple(page), head=self.seq, reached=reached)
 
 
 def get_view(views: Mapping[Any, Any], key: str, noun: str) -> Any:

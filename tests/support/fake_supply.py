@@ -75,6 +75,11 @@ class FakeSupply:
         self.queued.appendleft(mail.__copy__())
         self._wake()
 
+    def put_off(self, mail: Mail, *, delay_s: float, error: str = "") -> None:
+        """Too early."""
+        self._end(mail, "put off", error)
+        self.delays.append(delay_s)
+
     def extend(self, mail: Mail) -> None:
         """Still held."""
         self._check(mail)

@@ -19,7 +19,8 @@ from core.ids import IdSource
 from core.journal import Journal
 from core.mailroom import Mailroom
 from core.pages import Pages
-from core.settings import LoopbackSettings, SessionSettings, Settings
+from core.platform_settings import LoopbackSettings
+from core.settings import SessionSettings, Settings
 from core.store.base import Store
 from core.store.memory import MemoryStore
 from core.supervisor import Supervisor

@@ -10,8 +10,9 @@ from core.gateway.adapters import api_server, webhook
 from core.gateway.platform import Platform, PlatformContext
 from core.http.server import HttpServer
 from core.ids import IdSource
+from core.platform_settings import ApiServerSettings, WebhookRoute, WebhookSettings
 from core.secrets import Secret
-from core.settings import ApiServerSettings, HttpSettings, WebhookRoute, WebhookSettings
+from core.settings import HttpSettings
 from tests.support.api_rig import ROUTE_SECRET
 from tests.support.fake_inbox import FakeInbox
 from tests.support.http_calls import KEY, serving

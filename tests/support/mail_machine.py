@@ -23,6 +23,7 @@ from tests.support.mail_oracle import Match, Oracle, insist
 from tests.support.mail_stage import MailStage, rounds
 
 NAME = "box"
+_WAYS = ("ack", "ack", "commit", "nack", "reject", "put off", "release", "extend")
 
 
 class Receiving:
@@ -182,7 +183,7 @@ class MailboxAgrees(RuleBasedStateMachine):
 
     # -- settled
 
-    @rule(data=st.data(), way=st.sampled_from(["ack", "ack", "commit", "nack", "reject", "release", "extend"]))
+    @rule(data=st.data(), way=st.sampled_from(_WAYS))
     @precondition(lambda self: self.held)
     def settle(self, data: st.DataObject, way: str) -> None:
         """Say what came of a message that is held."""
@@ -206,6 +207,10 @@ class MailboxAgrees(RuleBasedStateMachine):
         elif way == "reject":
             self.oracle.bury(mail.id, DeadReason.REJECTED)
             self.do(lambda: self.box.reject(mail, error="never"))
+        elif way == "put off":
+            delay_s = data.draw(st.sampled_from([0.0, 1.3, 4.4]))
+            self.oracle.put_off(mail.id, delay_s)
+            self.do(lambda: self.box.put_off(mail, delay_s=delay_s))
         else:
             self.oracle.release(mail.id)
             self.do(lambda: self.box.release(mail))

@@ -40,6 +40,7 @@ class Letter:
     due: float = 0.0
     state: str = "queued"
     attempt: int = 0
+    is_put_off: bool = False
     crashes: int = 0
     until: float = 0.0
     reason: DeadReason | None = None
@@ -177,6 +178,13 @@ class Oracle:
         """It was given back."""
         self._back(self.live[mail_id], 0.0)
 
+    def put_off(self, mail_id: int, delay_s: float) -> None:
+        """It came too early: that was no delivery, and it keeps its place."""
+        letter = self.live[mail_id]
+        letter.attempt -= 1
+        self._back(letter, delay_s)
+        letter.is_put_off = letter.state == "delayed"
+
     def bury(self, mail_id: int, reason: DeadReason) -> None:
         """It died."""
         letter = self.live.pop(mail_id)
@@ -205,6 +213,9 @@ class Oracle:
         due = [m for m in self.live.values() if m.state == "delayed" and m.due <= self.now]
         for letter in sorted(due, key=lambda m: (m.due, m.id)):
             letter.state, letter.due = "queued", 0.0
+            if letter.is_put_off:
+                letter.is_put_off = False
+                continue
             if not letter.attempt:
                 self.lines.setdefault(letter.line, []).append(letter)
         if self.paused_until and self.paused_until <= self.now:
@@ -227,6 +238,8 @@ class Oracle:
                 self.bury(letter.id, DeadReason.MAX_DELIVERIES)
             else:
                 letter.state, letter.due = "queued", 0.0
+        for letter in [m for m in self.live.values() if m.is_put_off]:
+            letter.state, letter.due, letter.is_put_off = "queued", 0.0, False
         self._line_up()
 
     def set_policy(self, policy: MailboxPolicy) -> None:
@@ -239,7 +252,7 @@ class Oracle:
     def _line_up(self) -> None:
         self.lines = {}
         for letter in sorted(self.live.values(), key=lambda m: m.id):
-            if letter.state != "delayed" or letter.attempt:
+            if letter.state != "delayed" or letter.attempt or letter.is_put_off:
                 self.lines.setdefault(letter.line, []).append(letter)
 
     # -- inside

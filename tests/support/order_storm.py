@@ -31,11 +31,10 @@ from core.api.session_orders import (
     SetMessageMode,
     UnarchiveSession,
 )
+from core.api.session_queue import DropMessage, MessageDropped
 from core.api.sessions import (
-    DropMessage,
     GetSession,
     InterruptSession,
-    MessageDropped,
     MessageQueued,
     MessageSteered,
     MessageView,

@@ -11,50 +11,37 @@ import pytest
 
 from core.api.base import Actor, ActorKind, DeliveryId, Event, MessageId, PlatformName, Seq, SessionId
 from core.api.deliveries import DeliveryList, DeliveryView, ListDeliveries
-from core.api.errors import ConfigError, StoreError
+from core.api.errors import StoreError
 from core.api.sessions import ChatKind, Source
+from core.gateway.accounts import Accounts
 from core.gateway.deliveries import Deliveries
 from core.gateway.platform import (
     Accepted,
     Inbound,
+    InboundEdit,
     Inbox,
     Limits,
     Outbound,
     PlatformContext,
     PlatformError,
     PlatformErrorKind,
+    Press,
 )
 from core.gateway.platforms import Platforms
 from core.ids import IdSource
 from core.journal import Journal
 from core.mailroom import Mailroom
-from core.secrets import Secret
-from core.settings import DeliverySettings, LoopbackSettings, Settings
+from core.platform_settings import LoopbackSettings
+from core.settings import DeliverySettings, Settings
 from core.store.base import Batch, Committed, Store
 from core.store.memory import MemoryStore
 from core.supervisor import Supervisor
 from tests.support.clocks import FakeClock
+from tests.support.no_http import NoHttp, no_secret
 
 LOCAL = PlatformName("local")
 OTHER = PlatformName("other")
 OPERATOR = Actor(ActorKind.OPERATOR, "ana")
-
-
-class NoHttp:
-    """An HttpHost that nobody listens on."""
-
-    url = ""
-
-    def mount(self, prefix: str, app: object) -> None:
-        """Nothing is called from outside."""
-
-    def unmount(self, prefix: str) -> None:
-        """Nothing was mounted."""
-
-
-def no_secret(reference: str) -> Secret:
-    """There are none."""
-    raise ConfigError("no secrets here", key=reference)
 
 
 class FakePlatform:
@@ -127,7 +114,28 @@ class FakeInbox:
         """Nothing runs."""
         return False
 
-    def connected(self, address: str) -> None:
+    async def edited(self, edit: InboundEdit) -> None:
+        """Nobody looks."""
+
+    async def pressed(self, press: Press) -> str:
+        """There is nothing to press."""
+        _ = press
+        return ""
+
+    def heard(self) -> None:
+        """It is counted elsewhere."""
+
+    async def cursor(self) -> str:
+        """Nothing was read before."""
+        return ""
+
+    async def keep_cursor(self, cursor: str) -> None:
+        """Nobody looks."""
+
+    def refused(self, reason: str) -> None:
+        """It is counted elsewhere."""
+
+    def connected(self, address: str, *, problem: str = "") -> None:
         """Keep the address."""
         self.addresses.append(address)
 
@@ -147,6 +155,7 @@ class Outbox:
         self.supervisor = Supervisor(clock, lambda *_: None, lambda name, error: self.errors.append((name, error)))
         self.ids = IdSource(clock)
         self.platforms = Platforms(
+            store=store,
             journal=self.journal,
             clock=clock,
             supervisor=self.supervisor,
@@ -157,6 +166,20 @@ class Outbox:
         self.mail = Mailroom(
             journal=self.journal, store=store, clock=clock, supervisor=self.supervisor, boot=1, random=random
         )
+        self.accounts = Accounts(
+            mail=self.mail,
+            store=store,
+            journal=self.journal,
+            clock=clock,
+            supervisor=self.supervisor,
+            settings=settings.deliveries,
+            sections=settings.platforms.get,
+            limits_of=self.platforms.limits,
+            random=random,
+            paused_why=self.platforms.paused_why,
+        )
+        self.platforms.on_pause.append(self.accounts.pause_changed)
+        self.journal.on_record(self.accounts.observe)
         self.deliveries = Deliveries(
             mail=self.mail,
             store=store,
@@ -166,6 +189,7 @@ class Outbox:
             supervisor=self.supervisor,
             settings=settings.deliveries,
             platforms=self.platforms,
+            accounts=self.accounts,
             random=random,
             on_settled=self._on_settled,
         )
@@ -187,8 +211,7 @@ class Outbox:
         self.deliveries.post(transaction, outbound)
         await transaction.commit((), ())
         self.deliveries.posted(outbound)
-        (view,) = [item for item in (await self.waiting()).deliveries if item.id == outbound.delivery_id]
-        return view
+        return next(view for view in self.deliveries.views_of(outbound) if view.id == outbound.delivery_id)
 
     async def events(self) -> list[Event]:
         """Everything that was journaled."""
@@ -207,7 +230,7 @@ class Outbox:
 
     async def waiting(self) -> DeliveryList:
         """What is not sent."""
-        return await self.deliveries.list_deliveries(ListDeliveries())
+        return await self.deliveries.orders.list_deliveries(ListDeliveries())
 
 
 def outbound_to(
@@ -236,8 +259,15 @@ class FullStore(MemoryStore):
 
 
 def busy(retry_after_s: float | None = None) -> PlatformError:
-    """A platform that wants to be asked later."""
-    return PlatformError(PlatformErrorKind.RETRY_AFTER, "busy", retry_after_s=retry_after_s)
+    """A platform that wants to be asked later; when it says when, about this chat alone."""
+    return PlatformError(
+        PlatformErrorKind.RETRY_AFTER, "busy", retry_after_s=retry_after_s, is_for_chat=retry_after_s is not None
+    )
+
+
+def limited(retry_after_s: float) -> PlatformError:
+    """A platform that wants the whole account to wait."""
+    return PlatformError(PlatformErrorKind.RETRY_AFTER, "too many requests", retry_after_s=retry_after_s)
 
 
 def refused() -> PlatformError:
@@ -259,13 +289,14 @@ async def outbox(
     create: Callable[..., Any] | None = None,
     start: bool = True,
     random: Callable[[], float] = lambda: 1.0,
+    more: tuple[PlatformName, ...] = (),
     **settings: Any,
 ) -> AsyncIterator[Outbox]:
-    """Two connections, `local` and `other`; on leaving everything has ended and no job had failed."""
+    """Two connections, `local` and `other`, and `more`; on leaving everything has ended and no job had failed."""
     module = types.SimpleNamespace(create=create or (lambda name, *_: FakePlatform(name)))
     monkeypatch.setattr("core.gateway.platforms.load_adapter", lambda _: module)
     everything = Settings(
-        platforms={LOCAL: LoopbackSettings(), OTHER: LoopbackSettings()}, deliveries=DeliverySettings(**settings)
+        platforms={name: LoopbackSettings() for name in (LOCAL, OTHER, *more)}, deliveries=DeliverySettings(**settings)
     )
     built = Outbox(store or MemoryStore(), clock or FakeClock(), everything, random)
     await built.mail.open()

@@ -12,12 +12,18 @@ from typing import NamedTuple, TypeVar
 
 from console import headless
 from console.shell.call import Streams
-from core.api.errors import HermesError
+from console.shell.local import Daemon
+from core import daemon
+from core.api.errors import HermesError, Unavailable
 from core.api.port import Hermes
+from core.api.processes import ImportView, ProcessView, ProfileHomes
 from core.api.system import ConfigView, HealthView
 from core.attach.client import RemoteHermes
 from core.clock import SystemClock
 from core.config import check, load
+from core.home import profile_home
+from core.migration import import_hermes
+from core.process_status import read_process
 from tests.support.attached import served
 from tests.support.fake_hermes import FakeHermes, health
 
@@ -62,16 +68,56 @@ class FakeDoors:
         """Over the socket in the home."""
         return await RemoteHermes.connect(home / "core.sock", SystemClock())
 
-    def serve(self, home: Path, on_ready: Callable[[HealthView], None]) -> int:
+    def open_quietly(self, home: Path) -> Hermes:
+        """None is opened."""
+        raise Unavailable(f"no core is opened on {home}")
+
+    def process(self, home: Path) -> ProcessView:
+        """As the files of the home say."""
+        return read_process(home, SystemClock())
+
+    def start_daemon(self, home: Path, *, unsafe: bool) -> Daemon:
+        """None is started; the call is recorded."""
+        self.opened.append(("unsafe daemon" if unsafe else "daemon", home))
+        raise Unavailable("nothing is started in a test")
+
+    def log_tail(self, home: Path, line_count: int) -> Sequence[str]:
+        """As the file of the home says."""
+        return daemon.log_tail(home, line_count)
+
+    def terminate(self, home: Path, *, kill: bool) -> int:
+        """Nothing is ended; the call is recorded."""
+        self.opened.append(("killed" if kill else "ended", home))
+        return 0
+
+    def command_line(self, home: Path, *words: str) -> Sequence[str]:
+        """A program that cannot be mistaken for another."""
+        return ("/opt/my tools/100% hermes", "--home", str(home), *words)
+
+    def profiles(self, root: Path) -> ProfileHomes:
+        """Those on the disk."""
+        return daemon.profiles(root)
+
+    def profile_home(self, root: Path, name: str) -> Path:
+        """Below the root."""
+        return profile_home(root, name)
+
+    def import_hermes(self, home: Path, source: Path, *, write: bool) -> ImportView:
+        """As it is."""
+        return import_hermes(home, source, write=write)
+
+    def serve(self, home: Path, on_ready: Callable[[HealthView], None], *, unsafe: bool = False) -> int:
         """Nothing is served; the call is recorded."""
+        self.flags["unsafe"] = unsafe
         self.opened.append(("serve", home))
         on_ready(health(home=str(home)))
         return self.code
 
-    def screen(self, home: Path, *, is_embedded: bool, read_only: bool, demo: bool) -> int:
+    def screen(self, home: Path, *, is_embedded: bool, read_only: bool, demo: bool, unsafe: bool = False) -> int:
         """No screen is opened; the call is recorded."""
         self.opened.append(("screen", home))
         self.flags = {"is_embedded": is_embedded, "read_only": read_only, "demo": demo, "home_is_there": home.exists()}
+        self.flags |= {"unsafe": True} if unsafe else {}
         return self.code
 
     def leave_screen(self) -> None:

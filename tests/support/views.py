@@ -17,6 +17,7 @@ from core.api.base import (
 )
 from core.api.deliveries import DeliveryState, DeliveryView
 from core.api.platforms import PlatformState, PlatformView
+from core.api.processes import DrainView
 from core.api.profiles import ProfileView
 from core.api.runs import ActionOption, OptionKind, Phase, RunOutcome, RunView, Stop, ToolKind
 from core.api.sessions import (
@@ -233,6 +234,21 @@ def health(**changes: Any) -> HealthView:
         "problems": (),
     }
     return HealthView(**{**values, **changes})
+
+
+def drain(**changes: Any) -> DrainView:
+    """A core that is not asked to stop and would wait for nobody."""
+    values: dict[str, Any] = {
+        "is_draining": False,
+        "reason": "",
+        "now": NOW,
+        "began": None,
+        "deadline": None,
+        "holders": (),
+        "holder_count": 0,
+        "queued_count": 0,
+    }
+    return DrainView(**{**values, **changes})
 
 
 def config(**changes: Any) -> ConfigView:

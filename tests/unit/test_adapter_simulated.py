@@ -15,7 +15,7 @@ from core.api.sessions import ChatKind, Source
 from core.gateway.adapters.simulated import SimulatedPlatform, create, read_scenario, scenario_names
 from core.gateway.platform import PlatformContext, PlatformError, PlatformErrorKind
 from core.ids import IdSource
-from core.settings import SimulatedSettings
+from core.platform_settings import SimulatedSettings
 from tests.support.clocks import FakeClock
 from tests.support.outbox import FakeInbox, NoHttp, no_secret, outbound_to
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.agents.tools.assets import Attachments, asset_name, save_asset, set_up
+from core.agents.tools.assets import Attachments, asset_name, given, save_asset, set_up
 from core.agents.tools.folders import agent_folder, group_folder, safe_name, system_folder, user_folder, workspace_of
 from core.api.base import AgentName
 from core.api.errors import InvalidInput, Refused, Unavailable
@@ -62,6 +62,7 @@ def test_a_runner_works_in_its_users_folder_and_tasks_in_the_systems(tmp_path: P
     """A folder that the profile names is for all; one that holds the core's own files is refused."""
     assert workspace_of(tmp_path, MAIN, "local:ana", "") == user_folder(tmp_path, MAIN, "local:ana")
     assert workspace_of(tmp_path, MAIN, "tasks:cron", "") == system_folder(tmp_path, MAIN)
+    assert workspace_of(tmp_path, MAIN, "cron:cron", "") == system_folder(tmp_path, MAIN)
     assert workspace_of(tmp_path, MAIN, "group:telegram:55", "") == group_folder(tmp_path, MAIN, "telegram:55")
     assert workspace_of(tmp_path, MAIN, "", "") == system_folder(tmp_path, MAIN)
     assert workspace_of(tmp_path, MAIN, "local:ana", "work") == tmp_path / "work"
@@ -131,3 +132,39 @@ def test_a_link_that_an_agent_put_in_its_workspace_leads_the_core_nowhere(tmp_pa
         save_asset(workspace / "assets", "main.yaml", b"runner: scripted", 1)
     assert not list(kept.iterdir())
     assert (workspace / "data").is_dir()
+
+
+def test_a_file_is_given_as_a_copy_that_is_the_agents_own(tmp_path: Path) -> None:
+    """Made once, whole, for its owner alone; what its agent made of it stays, also when the original is gone."""
+    source, work = tmp_path / "in" / "0123_cat.txt", tmp_path / "work"
+    source.parent.mkdir()
+    source.write_text("meow")
+    assert given(work, source, is_relative=True) == "assets/0123_cat.txt"
+    assert given(work, source, is_relative=False) == str(work / "assets" / "0123_cat.txt")
+    copy = work / "assets" / "0123_cat.txt"
+    assert (copy.read_text(), copy.stat().st_mode & 0o777) == ("meow", 0o600)
+    assert copy.stat().st_ino != source.stat().st_ino
+    copy.write_text("purr")
+    source.unlink()
+    assert given(work, source, is_relative=True) == "assets/0123_cat.txt"
+    assert (copy.read_text(), [item.name for item in copy.parent.iterdir()]) == ("purr", [copy.name])
+
+
+def test_a_file_is_given_through_no_link(tmp_path: Path) -> None:
+    """Whatever an agent has put in its way: nothing outside is written, read, or told of."""
+    source, work, outside = tmp_path / "0123_cat.txt", tmp_path / "work", tmp_path / "outside"
+    source.write_text("meow")
+    outside.mkdir()
+    work.mkdir()
+    (work / "assets").symlink_to(outside)
+    assert given(work, source, is_relative=True) == ""
+    (work / "assets").unlink()
+    (work / "assets").mkdir()
+    (work / "assets" / source.name).symlink_to(outside / "x")
+    assert given(work, source, is_relative=True) == ""
+    assert list(outside.iterdir()) == []
+    link = tmp_path / "0124_link.txt"
+    link.symlink_to(source)
+    assert given(work, link, is_relative=True) == ""
+    assert given(work, tmp_path / "0125_gone.txt", is_relative=True) == ""
+    assert [item.name for item in (work / "assets").iterdir()] == [source.name]

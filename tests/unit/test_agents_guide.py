@@ -30,9 +30,9 @@ def test_each_block_is_a_configuration(tmp_path: Path, block: str) -> None:
 
 
 def test_an_agent_of_a_file_can_be_named(tmp_path: Path) -> None:
-    """By default_agent, a platform and the timetable; one that is nowhere is a fault that names those that are."""
+    """By default_agent, a platform and a job; one that is nowhere is a fault that names those that are."""
     text = "default_agent: NAME\nplatforms: {local: {kind: loopback, agent: NAME}}\n"
-    text += "timetable: {daily: {text: report, every_s: 60, agent: NAME}}\n"
+    text += "cron: {daily: {text: report, schedule: every 60s, agent: NAME}}\n"
     (tmp_path / "agents").mkdir()
     (tmp_path / "agents" / "coder.yaml").write_text("runner: scripted\n", encoding="utf-8")
     assert loaded(tmp_path, text.replace("NAME", "coder")).default_agent == "coder"
@@ -43,7 +43,7 @@ def test_an_agent_of_a_file_can_be_named(tmp_path: Path) -> None:
     assert [fault.facts["key"] for fault in faults] == [
         "default_agent",
         "platforms.local.agent",
-        "timetable.daily.agent",
+        "cron.daily.agent",
     ]
     assert all("coder" in str(fault.facts["fix"]) for fault in faults)
 

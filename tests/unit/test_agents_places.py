@@ -50,6 +50,7 @@ def test_a_folder_that_the_core_keeps_elsewhere_is_kept_too(name: str, home: Pat
     far = tmp_path / "far" / name
     far.mkdir(parents=True)
     moved = home / name
+    moved.mkdir(exist_ok=True)
     moved.rename(tmp_path / "before")
     moved.symlink_to(far)
     for workspace in (moved, far, far / "x", far.parent):

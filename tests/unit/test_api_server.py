@@ -23,7 +23,7 @@ from core.api.runs import (
 from core.api.sessions import ChatKind, Source
 from core.gateway.adapters import api_server
 from core.gateway.platform import Outbound, PlatformError, PlatformErrorKind
-from core.settings import ApiServerSettings
+from core.platform_settings import ApiServerSettings
 from tests.support.api_rig import CHAT, SESSION, Api, context
 from tests.support.clocks import FakeClock
 from tests.support.fake_inbox import FakeInbox

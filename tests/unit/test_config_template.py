@@ -8,7 +8,8 @@ import msgspec
 from core.agent_settings import OpenaiSettings, ScriptedSettings
 from core.config import load, reference_markdown, template
 from core.config.shape import doc_of, leaves
-from core.settings import Settings, WebhookSettings
+from core.platform_settings import MatrixSettings, WebhookSettings
+from core.settings import Settings
 
 OFF = re.compile(r"^( *)#(?=(?:  )*\S)", re.MULTILINE)
 # Examples are set in by an odd number of spaces, what is merely off by an even one.
@@ -40,7 +41,7 @@ def test_the_template_has_every_key_once(tmp_path: Path) -> None:
 
 
 def test_the_examples_of_the_template_can_be_used(tmp_path: Path) -> None:
-    """An agent behind an endpoint and a webhook, as they stand there."""
+    """An agent behind an endpoint, a webhook and an account, as they stand there."""
     text = (
         EXAMPLE.sub(" ", template())
         .replace("\n# default_agent", "\ndefault_agent")
@@ -51,6 +52,7 @@ def test_the_examples_of_the_template_can_be_used(tmp_path: Path) -> None:
     hooks = settings.platforms["hooks"]
     assert isinstance(hooks, WebhookSettings)
     assert hooks.routes["build"].secret == "file:secrets/build"
+    assert isinstance(settings.platforms["matrix"], MatrixSettings)
 
 
 def test_every_key_is_explained() -> None:
@@ -58,7 +60,7 @@ def test_every_key_is_explained() -> None:
     page = reference_markdown()
     silent = [".".join(path) for path, _, hint in leaves(Settings(), Settings) if not doc_of(hint) and hint is not str]
     assert silent == []
-    for kind in (Settings, OpenaiSettings, ScriptedSettings, WebhookSettings):
+    for kind in (Settings, OpenaiSettings, ScriptedSettings, WebhookSettings, MatrixSettings):
         assert [
             info.name
             for info in msgspec.structs.fields(kind)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from console.actions import ACTIONS
-from core.api import sessions
+from core.api import session_queue, sessions
 from core.api.approvals import AnswerApproval, ApprovalDecided, ApprovalState
 from core.api.base import Command
 from core.api.deliveries import DropDelivery, RetryDelivery
@@ -133,7 +133,7 @@ async def test_a_queued_message_is_dropped_from_the_inputs():
         await seen.press("2", "enter", "3", "G", "D")
         assert "are you stuck?" in seen.text
         await seen.press("right", "enter")
-        dropped = [command for command in hermes.commands if isinstance(command, sessions.DropMessage)]
+        dropped = [command for command in hermes.commands if isinstance(command, session_queue.DropMessage)]
         assert [command.message_id for command in dropped] == ["m2"]
 
 

@@ -13,7 +13,8 @@ from core.agents.scripted.scenario import ApprovalPart, Step, options_of
 from core.api.runs import ActionRequested, ToolKind
 from core.config import FILE_NAME, load
 from core.gateway.adapters.simulated import read_scenario
-from core.settings import ApiServerSettings, LoopbackSettings, Settings, SimulatedSettings
+from core.platform_settings import ApiServerSettings, LoopbackSettings, SimulatedSettings
+from core.settings import Settings
 
 
 def settings(home: Path) -> Settings:
@@ -58,8 +59,8 @@ def test_the_demo_shows_what_goes_wrong(tmp_path: Path) -> None:
 
 
 def steps_of(settings: Settings, entry: str, *, part: int | None = None) -> tuple[Step, ...]:
-    """What the agent of a timetable's entry does about its text, or about one of its parts."""
-    wanted = settings.timetable[entry]
+    """What the agent of a job does about its text, or about one of its parts."""
+    wanted = settings.cron[entry]
     agent = settings.agents[wanted.agent or settings.default_agent]
     assert isinstance(agent, ScriptedSettings)
     text = wanted.text if part is None else wanted.parts[part]
@@ -91,7 +92,7 @@ def test_the_demo_asks_every_kind_of_thing(tmp_path: Path) -> None:
     assert any(step.question for step in steps_of(found, "window"))
     (child,) = asked_by(steps_of(found, "dependencies"))
     assert len(child.chain) > 1
-    assert all(entry.first_s <= 60 for entry in found.timetable.values())
+    assert all(entry.first_s <= 60 for entry in found.cron.values())
 
 
 def test_two_of_the_demo_ask_for_the_very_same(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_two_of_the_demo_ask_for_the_very_same(tmp_path: Path) -> None:
     found = settings(tmp_path)
     first, second = (list(asked_by(steps_of(found, "certificates", part=part))) for part in (0, 1))
     assert first == second != []
-    assert found.agents[found.timetable["certificates"].agent or ""].workspace
+    assert found.agents[found.cron["certificates"].agent or ""].workspace
 
 
 @pytest.mark.parametrize("name", ["main", "ops", "dev"])

@@ -7,7 +7,8 @@ from core.api.base import Event
 from core.api.errors import StoreError
 from core.api.platforms import PlatformConnected
 from core.api.session_orders import ReleaseLease
-from core.api.sessions import DropMessage, MessageView, ResetSession, RunEnded, SendMessage
+from core.api.session_queue import DropMessage
+from core.api.sessions import MessageView, ResetSession, RunEnded, SendMessage
 from core.api.system import AlarmRaised
 from core.gateway.ports import RunBegun, RunClosed
 from core.pages import Pages

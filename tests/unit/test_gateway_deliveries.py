@@ -273,7 +273,7 @@ async def test_a_list_has_a_bound(monkeypatch: pytest.MonkeyPatch, limit: int) -
     """The error names field, value and fix."""
     async with outbox(monkeypatch) as built:
         with pytest.raises(InvalidInput) as caught:
-            await built.deliveries.list_deliveries(ListDeliveries(limit=limit))
+            await built.deliveries.orders.list_deliveries(ListDeliveries(limit=limit))
         assert (caught.value.facts["field"], caught.value.facts["value"]) == ("limit", limit)
 
 
@@ -282,7 +282,7 @@ async def test_a_list_begins_with_the_oldest(monkeypatch: pytest.MonkeyPatch) ->
     async with outbox(monkeypatch) as built:
         built.fake().gate.clear()
         views = [await built.answer("hi", chat=str(number)) for number in range(5)]
-        listed = await built.deliveries.list_deliveries(ListDeliveries(limit=3))
+        listed = await built.deliveries.orders.list_deliveries(ListDeliveries(limit=3))
         assert [item.id for item in listed.deliveries] == [view.id for view in views[:3]]
         assert listed.seq == await built.journal.head()
         built.fake().gate.set()

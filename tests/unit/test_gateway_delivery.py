@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,13 +17,14 @@ from core.gateway.delivery import (
     Failure,
     Wait,
     after_failure,
+    attempt_limit_s,
     delivery_state,
     delivery_view,
     one_line,
     outbox_policy,
     stepped,
 )
-from core.gateway.platform import PlatformErrorKind
+from core.gateway.platform import FileKind, OutboundFile, PlatformErrorKind
 from core.gateway.ports import Letter
 from core.settings import DeliverySettings
 from tests.support.outbox import outbound_to
@@ -163,3 +165,14 @@ def test_an_error_is_one_line_of_bounded_length() -> None:
     """Whatever a far side sends."""
     assert one_line("a\n b\tc") == "a b c"
     assert len(one_line("x" * 10_000)) == 300
+
+
+def test_a_large_file_may_take_longer_than_a_text() -> None:
+    """The limit grows with the bytes, so that a slow line is not cut off in the middle of every attempt."""
+
+    def a_file(size_bytes: int) -> OutboundFile:
+        return OutboundFile(kind=FileKind.DOCUMENT, name="a", mime="x/y", path="/a", size_bytes=size_bytes)
+
+    large = msgspec.structs.replace(OUTBOUND, files=(a_file(20 * 1024 * 1024), a_file(1024 * 1024)))
+    assert attempt_limit_s(OUTBOUND, SETTINGS) == SETTINGS.timeout_s
+    assert attempt_limit_s(large, SETTINGS) == SETTINGS.timeout_s + 21 * 16

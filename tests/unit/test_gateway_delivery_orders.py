@@ -22,7 +22,7 @@ async def test_an_operator_can_have_a_waiting_one_tried_at_once(monkeypatch: pyt
         built.fake().faults.append(busy(3600.0))
         view = await built.answer("hi")
         await built.until(DeliveryRetrying)
-        receipt = await built.deliveries.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
+        receipt = await built.deliveries.orders.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
         (sent,) = await built.until(DeliverySent)
         assert (receipt.state, receipt.attempt, sent.delivery.attempt) == (DeliveryState.QUEUED, 0, 1)
         records = await built.journal.read(limit=100)
@@ -38,7 +38,7 @@ async def test_an_operator_can_bring_a_dead_one_back(monkeypatch: pytest.MonkeyP
         await built.answer("head")
         await built.until(DeliveryRetrying)
         await built.answer("tail")
-        await built.deliveries.retry_delivery(RetryDelivery(delivery_id=dead.id), OPERATOR)
+        await built.deliveries.orders.retry_delivery(RetryDelivery(delivery_id=dead.id), OPERATOR)
         assert built.settled[-1][1].id == dead.id
         assert built.settled[-1][2] == 3
         assert built.deliveries.dead_count == 0
@@ -54,7 +54,7 @@ async def test_asking_again_for_what_is_on_its_way_changes_nothing(monkeypatch: 
         first, second = await built.answer("first"), await built.answer("second")
         await built.clock.advance(0)
         for view, state in ((first, DeliveryState.SENDING), (second, DeliveryState.QUEUED)):
-            receipt = await built.deliveries.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
+            receipt = await built.deliveries.orders.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
             assert receipt.state is state
         built.fake().gate.set()
         await built.until(DeliverySent, 2)
@@ -68,7 +68,7 @@ async def test_an_operator_can_let_a_waiting_one_go(monkeypatch: pytest.MonkeyPa
         first = await built.answer("first")
         await built.until(DeliveryRetrying)
         await built.answer("second")
-        await built.deliveries.drop_delivery(DropDelivery(delivery_id=first.id, reason="too late"), OPERATOR)
+        await built.deliveries.orders.drop_delivery(DropDelivery(delivery_id=first.id, reason="too late"), OPERATOR)
         (dropped,) = await built.until(DeliveryDropped)
         await built.until(DeliverySent)
         assert (dropped.reason, dropped.delivery.id) == ("too late", first.id)
@@ -83,7 +83,7 @@ async def test_one_in_the_middle_of_the_line_can_be_let_go(monkeypatch: pytest.M
         await built.answer("first")
         middle = await built.answer("middle")
         await built.answer("last")
-        await built.deliveries.drop_delivery(DropDelivery(delivery_id=middle.id), OPERATOR)
+        await built.deliveries.orders.drop_delivery(DropDelivery(delivery_id=middle.id), OPERATOR)
         built.fake().gate.set()
         await built.until(DeliverySent, 2)
         assert await texts_of(built) == ["first", "last"]
@@ -96,13 +96,13 @@ async def test_a_dead_one_can_be_let_go(monkeypatch: pytest.MonkeyPatch) -> None
         built.fake().faults.append(refused())
         view = await built.answer("hi")
         await built.until(DeliveryDied)
-        await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
+        await built.deliveries.orders.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
         assert built.deliveries.dead_count == 0
         assert (await built.waiting()).deliveries == ()
         with pytest.raises(NotFound):
-            await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
+            await built.deliveries.orders.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
         with pytest.raises(NotFound):
-            await built.deliveries.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
+            await built.deliveries.orders.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
 
 
 async def test_what_is_with_the_platform_cannot_be_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ async def test_what_is_with_the_platform_cannot_be_let_go(monkeypatch: pytest.Mo
         view = await built.answer("hi")
         await built.clock.advance(0)
         with pytest.raises(ConflictError):
-            await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
+            await built.deliveries.orders.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
         built.fake().gate.set()
         await built.until(DeliverySent)
 
@@ -128,9 +128,9 @@ async def test_an_order_that_cannot_be_stored_changes_nothing(monkeypatch: pytes
         before = await built.waiting()
         store.is_full = True
         with pytest.raises(StoreError):
-            await built.deliveries.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
+            await built.deliveries.orders.retry_delivery(RetryDelivery(delivery_id=view.id), OPERATOR)
         with pytest.raises(StoreError):
-            await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
+            await built.deliveries.orders.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
         assert (await built.waiting()).deliveries == before.deliveries
         store.is_full = False
         await built.clock.advance(60.0)

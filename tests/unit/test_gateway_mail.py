@@ -9,7 +9,8 @@ from core.api.errors import StoreError
 from core.api.mail import DeadReason, MailState, RedriveMail
 from core.api.mailboxes import MailboxTally
 from core.api.platforms import PlatformConnected
-from core.api.sessions import DropMessage, MessageQueued, MessageSteered, Mode, ResetSession, RunEnded
+from core.api.session_queue import DropMessage
+from core.api.sessions import MessageQueued, MessageSteered, Mode, ResetSession, RunEnded
 from core.api.transcripts import ReadTranscript
 from core.gateway.ports import Letter
 from core.gateway.unanswered import MAILBOX, STOPPED

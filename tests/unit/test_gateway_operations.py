@@ -4,8 +4,8 @@ import pytest
 
 from core.api.base import PlatformName, RunId, SessionId
 from core.api.errors import ConflictError, InvalidInput, NotFound, Refused, Unavailable
+from core.api.session_queue import DropMessage
 from core.api.sessions import (
-    DropMessage,
     GetSession,
     InterruptSession,
     ListSessions,

@@ -46,6 +46,6 @@ async def test_a_delivery_redriven_as_mail_can_still_be_dropped_by_its_own_id(mo
         await built.mail.operations.pause_mailbox(PauseMailbox(mailbox=BOX), OPERATOR)
         await built.mail.operations.commands[RedriveMail](RedriveMail(mailbox=BOX), OPERATOR)
         assert built.deliveries.unsent(view.session_id) == 1
-        await built.deliveries.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
+        await built.deliveries.orders.drop_delivery(DropDelivery(delivery_id=view.id), OPERATOR)
         await built.mail.operations.resume_mailbox(ResumeMailbox(mailbox=BOX), OPERATOR)
         assert built.deliveries.waiting_count == 0

@@ -1,5 +1,6 @@
 """Connections: built, kept running, counted, and never in each other's way."""
 
+import asyncio
 import types
 from typing import Any
 
@@ -18,7 +19,7 @@ from core.api.platforms import (
 from core.api.sessions import ChatKind, Source
 from core.gateway.adapters import adapter_names, load_adapter
 from core.gateway.platform import Inbound, Inbox, PlatformError, PlatformErrorKind
-from core.settings import PlatformSettings
+from core.platform_settings import PlatformSettings
 from tests.support.outbox import LOCAL, OTHER, FakePlatform, Outbox, outbox
 
 
@@ -258,3 +259,29 @@ def test_an_unknown_kind_is_named_with_the_nearest_one() -> None:
     assert caught.value.facts["fix"] == "did you mean loopback?"
     with pytest.raises(ConfigError):
         load_adapter("people")
+
+
+class Clumsy(FakePlatform):
+    """A connection whose good-bye fails."""
+
+    async def run(self, inbox: Inbox) -> None:
+        """Stand, and fail when it is told to end."""
+        try:
+            await super().run(inbox)
+        finally:
+            raise ConnectionError("the other side is gone")
+
+
+async def test_a_connection_whose_good_bye_fails_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was told to end, and ends: at once, and for good."""
+
+    def create(name: PlatformName, *_: object) -> FakePlatform:
+        return Clumsy(name)
+
+    async with outbox(monkeypatch, create=create) as built:
+        await built.until(PlatformConnected, 2)
+        async with asyncio.timeout(5):
+            await built.platforms.stop_intake()
+        assert {view.state for view in built.platforms.views} == {PlatformState.OFF}
+        await built.clock.advance(10_000.0)
+        assert built.fake().run_count == 1

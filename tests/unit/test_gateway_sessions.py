@@ -381,3 +381,15 @@ async def test_every_stored_event_of_a_session_carries_a_newer_view() -> None:
             if isinstance(event, SessionOpened | MessageQueued | RunStarted | RunEnded)
         ]
         assert versions == sorted(versions)
+
+
+async def test_an_id_that_is_used_in_another_chat_is_another_message() -> None:
+    """Where senders choose the ids of their messages, nobody can use up that of somebody else."""
+    async with gateway() as built:
+        first = await built.sessions.receive(inbound("one", chat="a", native_id="chosen"))
+        other = await built.sessions.receive(inbound("two", chat="b", native_id="chosen"))
+        again = await built.sessions.receive(inbound("one", chat="a", native_id="chosen"))
+        assert (first.is_duplicate, other.is_duplicate, again.is_duplicate) == (False, False, True)
+        for number in (1, 2):
+            (await built.agents.begun(number)).answer("ok")
+        await built.settled()

@@ -15,10 +15,9 @@ from core.api.codec import decode_record, decode_view
 from core.api.deliveries import DropDelivery, RetryDelivery
 from core.api.errors import AlreadyDecided, Overloaded
 from core.api.runs import Phase, Stop
+from core.api.session_queue import DropMessage, MessageDropped
 from core.api.sessions import (
-    DropMessage,
     InterruptSession,
-    MessageDropped,
     MessageQueued,
     Mode,
     OpenSession,

@@ -268,7 +268,7 @@ def test_a_closed_pipe_ends_quietly(home: Path) -> None:
 def test_ctrl_c_is_exit_code_130(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted commands end without a traceback."""
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     doors = FakeDoors(home)

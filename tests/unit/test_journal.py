@@ -1,6 +1,7 @@
 """The journal: rows and events in one commit, told in order, readable by every version."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from core.api.errors import ConflictError
 from core.api.system import ShutdownStarted, UnknownEvent
 from core.journal import Journal, Subscription
 from core.store.base import Batch, Entry, Put, Row, Store
+from core.waits import breathe
 from tests.support.clocks import FakeClock
 from tests.support.journals import said, taken, tell, text_of, until_idle
 from tests.support.stores import URLS, opened
@@ -64,6 +66,30 @@ async def test_a_commit_that_conflicts_is_not_told(journal: Journal) -> None:
     await tell(journal, "then")
     assert await taken(subscription, 1) == ["then"]
     assert [text_of(record) for record in await journal.read()] == ["then"]
+
+
+@pytest.mark.parametrize("is_shielded", [False, True])
+@pytest.mark.parametrize("rounds", range(8))
+async def test_the_head_is_no_further_than_what_writers_have_in_memory(
+    journal: Journal, rounds: int, is_shielded: bool
+) -> None:
+    """Whoever asks for it while something is written, reads memory and then subscribes after it, misses nothing."""
+    known: list[str] = []
+
+    async def write(text: str) -> None:
+        what = journal.commit([], [("s", said(text))])
+        await (asyncio.shield(what) if is_shielded else what)
+        known.append(text)
+
+    for number in range(20):
+        writing = asyncio.ensure_future(write(str(number)))
+        for _ in range(rounds):
+            await breathe()
+        # The store may be done already, in a thread of its own, while the loop has not heard of it.
+        time.sleep(0.002)  # noqa: ASYNC251
+        head = await journal.head()
+        assert len(known) >= head
+        await writing
 
 
 async def test_who_stored_a_fact_knows_it_before_any_reader_hears_of_it(journal: Journal) -> None:
@@ -160,6 +186,18 @@ async def test_a_failing_observer_costs_nobody_a_record(journal: Journal) -> Non
     assert seen == ["1"]
     assert await taken(subscription, 1) == ["1"]
     assert [str(error) for error in reported] == ["played"]
+
+
+async def test_an_observer_hears_of_the_kinds_that_it_names_only(journal: Journal) -> None:
+    """Also of those that were told before it came; without a kind it hears of all."""
+    seen: list[str] = []
+    journal.publish("core", ShutdownStarted(reason="drain"))
+    journal.on_record(lambda record: seen.append(type(record.event).__name__), ShutdownStarted)
+    await tell(journal, "1")
+    journal.publish("core", ShutdownStarted(reason="drain"))
+    journal.on_record(lambda _: seen.append("any"))
+    await tell(journal, "2")
+    assert seen == ["ShutdownStarted", "any"]
 
 
 @pytest.mark.parametrize(

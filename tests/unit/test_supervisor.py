@@ -129,3 +129,49 @@ async def test_two_services_cannot_have_one_name(watcher: Watcher) -> None:
     with pytest.raises(ValueError, match="runs already"):
         supervisor.start("a", asyncio.Event().wait)
     await supervisor.stop(deadline_s=5)
+
+
+async def test_a_service_that_does_not_let_go_holds_nobody_up(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stops it goes on after a while, and it is shown as failed."""
+    monkeypatch.setattr("core.supervisor._END_LIMIT_S", 0.05)
+    supervisor = Supervisor(FakeClock(), watcher.changed, watcher.failed)
+    runs, go_on = asyncio.Event(), asyncio.Event()
+
+    async def stubborn() -> None:
+        runs.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await go_on.wait()
+
+    supervisor.start("stubborn", stubborn)
+    async with asyncio.timeout(20):
+        await runs.wait()
+        await supervisor.stop_service("stubborn")
+    assert watcher.states[-1][:2] == ("stubborn", "failed")
+    assert "did not end" in watcher.states[-1][2]
+    go_on.set()
+
+
+async def test_a_service_whose_cleaning_up_fails_is_not_begun_again(watcher: Watcher) -> None:
+    """Its error must not hide that it was told to end."""
+    supervisor = Supervisor(FakeClock(), watcher.changed, watcher.failed)
+    runs: list[int] = []
+    has_begun = asyncio.Event()
+
+    async def clumsy() -> None:
+        runs.append(1)
+        has_begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("the other side is gone")
+
+    supervisor.start("clumsy", clumsy)
+    async with asyncio.timeout(5):
+        await has_begun.wait()
+        await supervisor.stop_service("clumsy")
+    assert [state for _, state, _ in watcher.states] == ["starting", "running", "stopped"]
+    assert len(runs) == 1

@@ -16,8 +16,8 @@ from core.gateway.adapters.signature import DELIVERY_HEADER, SIGNATURE_HEADER, T
 from core.gateway.adapters.webhook_replies import Replies, refused
 from core.gateway.platform import Outbound, PlatformError, PlatformErrorKind
 from core.http.asgi import Receive, Scope, Send, header, read_body, respond
+from core.platform_settings import WebhookRoute, WebhookSettings
 from core.secrets import Secret
-from core.settings import WebhookRoute, WebhookSettings
 from tests.support.api_rig import ROUTE_SECRET, Hooks, context
 from tests.support.clocks import FakeClock
 from tests.support.http_calls import call, serving

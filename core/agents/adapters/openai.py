@@ -11,9 +11,11 @@ from core.agents.adapters import CAPABILITIES
 from core.agents.chat.answer import Answer
 from core.agents.chat.calls import ChatClient
 from core.agents.chat.completions import ChatError, messages_of
+from core.agents.chat.pictures import with_pictures
 from core.agents.chat.rounds import Message, Rounds
 from core.agents.endpoints import check_address, shown_address
 from core.agents.runner import Decision, Runner, RunnerContext, TurnRequest, unready
+from core.agents.tools.letters import Letters
 from core.agents.tools.tools import Tools
 from core.agents.turn_waits import TurnWaits
 from core.api.base import AgentName
@@ -66,7 +68,7 @@ class OpenaiRunner:
         self._waits.mend()
         rounds = self._rounds = self._made_rounds(client, request)
         try:
-            async with aclosing(rounds.reports(messages_of(self._settings.system_prompt, request))) as reports:
+            async with aclosing(rounds.reports(await self._said(request))) as reports:
                 async for report in reports:
                     yield report
             end = TurnEnded(stop=rounds.stop)
@@ -135,6 +137,13 @@ class OpenaiRunner:
         """Model, address and the tools that it may ask for."""
         return self._facts
 
+    async def _said(self, request: TurnRequest) -> Sequence[Message]:
+        said = messages_of(self._settings.system_prompt, request)
+        if not self._settings.vision:
+            return said
+        texts = [item.text for item in request.messages]
+        return await asyncio.to_thread(with_pictures, said, texts, self._context.workspace)
+
     def _made_client(self, key: Secret | None) -> ChatClient:
         context = self._context
         return ChatClient(self._settings, key, waits=self._waits, clock=context.clock, random=context.random)
@@ -148,6 +157,8 @@ class OpenaiRunner:
             policy=request.policy,
             names=settings.tools,
             limit_s=settings.tool_limit_s,
+            memory=request.memory,
+            letters=None if context.courier is None else Letters(context.courier, request),
         )
 
         def ask(messages: Sequence[Message], answer: Answer) -> AsyncGenerator[RunReport, None]:

@@ -33,7 +33,7 @@ from core.api.approvals import (
     GetApproval,
     ListApprovals,
 )
-from core.api.base import Actor, ActorKind, AgentName, ApprovalId, Mark, Record, RunId, SessionId, TaskId
+from core.api.base import Actor, ActorKind, AgentName, ApprovalId, Event, Mark, Record, RunId, SessionId, TaskId
 from core.api.errors import InvalidInput, StoreError
 from core.api.profiles import ProfileDeleted
 from core.api.runs import ActionRequested
@@ -49,7 +49,7 @@ from core.supervisor import Supervisor
 _LIST_LIMIT = 1_000
 _BULK_LIMIT = 500
 _ORPHANS_AT_ONCE = 200
-_ENDS = frozenset({TaskEnded, SessionReset, SessionArchived, ProfileDeleted})
+_ENDS: frozenset[type[Event]] = frozenset({TaskEnded, SessionReset, SessionArchived, ProfileDeleted})
 
 
 class Approvals:
@@ -81,7 +81,7 @@ class Approvals:
         self._ends = ApprovalEnds(rows=self._rows, grants=self.grants, clock=clock, supervisor=supervisor)
         self.notes = ApprovalNotes(self._rows, clock)
         self.note_result = self.notes.note_result
-        journal.on_record(self._end_grants)
+        journal.on_record(self._end_grants, *_ENDS)
 
     @property
     def open_count(self) -> int:

@@ -12,7 +12,7 @@ from core.agents.chat.completions import ChatError, result_message, wish_message
 from core.agents.runner import Decision
 from core.agents.tools.calls import LOOP_LIMIT, LoopWatch, WantedCall
 from core.agents.tools.output import shortened
-from core.agents.tools.tools import Prepared, Tools, refusal_text
+from core.agents.tools.tools import Prepared, ToolOutcome, Tools, refusal_text
 from core.agents.turn_waits import TurnWaits
 from core.api.errors import HermesError
 from core.api.runs import (
@@ -152,6 +152,12 @@ class Rounds:
     async def _call(self, call: WantedCall, said: list[Message]) -> Reports:
         """One call from its announcement to its result, which is put to the conversation."""
         shown = ToolCall(id=call.id, title=call.name or "unnamed tool", input=_shown_input(call))
+        if self._tools.is_memory(call.name):
+            yield self._told(shown)
+            outcome = await self._waits.wait(self._tools.remember(call))
+            for report in self._done(call, said, shown, outcome, target=call.arguments):
+                yield report
+            return
         target = ""
         try:
             prepared = await self._waits.wait(self._tools.prepare(call))
@@ -171,10 +177,17 @@ class Rounds:
                 yield self._told(shown)
                 outcome = await self._waits.wait(self._tools.carry_out(prepared))
                 text, is_failed = outcome.text, outcome.is_failed
-        status = ToolStatus.FAILED if is_failed else ToolStatus.COMPLETED
-        yield self._told(msgspec.structs.replace(shown, status=status, output=text))
-        said.append(result_message(call, text))
-        if self._watch.note(call.name, target, text):
+        for report in self._done(call, said, shown, ToolOutcome(text, is_failed=is_failed), target=target):
+            yield report
+
+    def _done(
+        self, call: WantedCall, said: list[Message], shown: ToolCall, outcome: ToolOutcome, *, target: str
+    ) -> Iterator[RunReport]:
+        """The end of a call, which is put to the conversation. Raises ChatError for one too many of its like."""
+        status = ToolStatus.FAILED if outcome.is_failed else ToolStatus.COMPLETED
+        yield self._told(msgspec.structs.replace(shown, status=status, output=outcome.text))
+        said.append(result_message(call, outcome.text))
+        if self._watch.note(call.name, target, outcome.text):
             why = f"{call.name} was called {LOOP_LIMIT} times in a row, each with the same result"
             yield RunLogged(level="warning", text=f"tool loop: {why}")
             raise ChatError("tool_loop", why)

@@ -11,7 +11,8 @@ import msgspec
 
 from core.api.approvals import ApprovalAsked, ApprovalDecided, ApprovalExpired, ApprovalOrphaned, ApprovalWithdrawn
 from core.api.base import ApprovalId, Event, RunId, SessionId, TaskId
-from core.api.sessions import EntryAdded, MessageDropped, MessageQueued, MessageSteered, RunEnded, RunOutput, RunStarted
+from core.api.session_queue import MessageDropped
+from core.api.sessions import EntryAdded, MessageQueued, MessageSteered, RunEnded, RunOutput, RunStarted
 from core.api.streams import StreamItem, StreamKind
 from core.api.tasks import TaskEnded, TaskQueued, TaskStarted, TaskState, TaskWaiting
 from core.api.transcripts import EntryKind

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.agents.tools import folders
-from core.agents.tools.workspaces import create_below, make_below
+from core.agents.tools.workspaces import copy_below, create_below, make_below
 from core.api.base import AgentName
 from core.api.errors import InvalidInput, Unavailable
 from core.clock import Clock
@@ -44,6 +44,19 @@ def save_asset(folder: Path, name: str, body: bytes, unix_ns: int) -> Path:
             file.write(body)
         return path.absolute()
     raise Unavailable(f"cannot save {plain}: its names are taken", what="assets")
+
+
+def given(workspace: Path, source: Path, *, is_relative: bool) -> str:
+    """Copy a file under its own name, which nobody else has, to where its agent may read and change it. Blocks.
+
+    What the agent can call it, "" when it cannot be copied. One that is there already stays as its agent left it.
+    """
+    place = folders.ASSETS / asset_name(source.name)
+    try:
+        copy_below(workspace, workspace / place, source)
+    except OSError:
+        return ""
+    return str(place if is_relative else workspace / place)
 
 
 def set_up(workspace: Path) -> None:

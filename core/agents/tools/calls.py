@@ -13,9 +13,10 @@ from core.api.runs import ToolKind
 
 ARGUMENT_LIMIT = 262_144
 LOOP_LIMIT = 10
-EXEC, READ, WRITE = "exec", "read", "write"
+EXEC, READ, WRITE, SEND = "exec", "read", "write", "send"
 _COMMAND_LIMIT = 32_768
 _PATH_LIMIT = 4_096
+_PLACE_LIMIT = 2_048
 _TITLE_LIMIT = 120
 _QUOTED_LIMIT = 200
 _WORD_LIMIT = 50
@@ -50,15 +51,22 @@ class WriteArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     text: str
 
 
-Arguments = ExecArguments | ReadArguments | WriteArguments
-Checked = TypeVar("Checked", ExecArguments, ReadArguments, WriteArguments)
+class SendArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message to a chat. target: as docs/concepts/delivery.md has it, one chat."""
+
+    target: Annotated[str, Meta(min_length=1, max_length=_PLACE_LIMIT)]
+    text: Annotated[str, Meta(min_length=1)]
+
+
+Arguments = ExecArguments | ReadArguments | WriteArguments | SendArguments
+Checked = TypeVar("Checked", ExecArguments, ReadArguments, WriteArguments, SendArguments)
 
 
 class ToolAction(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that can be carried out. detail: its arguments exactly as the model wrote them.
+    """A call that can be carried out. detail: its arguments exactly as the model wrote them; of a message its text.
 
-    target: what the policy looks at, the whole command line or the path inside the workspace. diff: of a write, ""
-    until the file was looked at.
+    target: what the policy looks at, the whole command line, the path inside the workspace, or the chat. diff: of a
+    write, "" until the file was looked at.
     """
 
     tool: str
@@ -70,8 +78,11 @@ class ToolAction(msgspec.Struct, frozen=True, kw_only=True):
     diff: str = ""
 
 
-def tool_action(call: WantedCall, offered: Sequence[str]) -> ToolAction:
-    """What a call would do. Raises InvalidInput (facts: field, value, fix) for one that is not offered or is wrong."""
+def tool_action(call: WantedCall, offered: Sequence[str], *, root: str = "") -> ToolAction:
+    """What a call would do. root: the workspace; a path in it may be given as a whole.
+
+    Raises InvalidInput (facts: field, value, fix) for one that is not offered or is wrong.
+    """
     if call.name not in offered:
         names = ", ".join(offered)
         raise InvalidInput(
@@ -86,9 +97,19 @@ def tool_action(call: WantedCall, offered: Sequence[str]) -> ToolAction:
         return _action(call, wanted, _unbroken("command", wanted.command), ToolKind.EXECUTE)
     if call.name == READ:
         found = _checked(call, ReadArguments)
-        return _action(call, found, _inside(found.path), ToolKind.READ)
+        return _action(call, found, _inside(found.path, root), ToolKind.READ)
+    if call.name == SEND:
+        letter = _checked(call, SendArguments)
+        action = _action(call, letter, _unbroken("target", letter.target), ToolKind.OTHER)
+        return msgspec.structs.replace(action, detail=_unbroken("text", letter.text))
     change = _checked(call, WriteArguments)
-    return _action(call, change, _inside(change.path), ToolKind.EDIT)
+    return _action(call, change, _inside(change.path, root), ToolKind.EDIT)
+
+
+def decoded_arguments(text: str) -> dict[str, Any] | None:
+    """The arguments of a call, None when they are no JSON object."""
+    values = _decoded(text)
+    return cast("dict[str, Any]", values) if isinstance(values, dict) else None
 
 
 def told_arguments(call: WantedCall) -> str:
@@ -166,9 +187,11 @@ def _unbroken(field: str, text: str) -> str:
     return text
 
 
-def _inside(path: str) -> str:
+def _inside(path: str, root: str) -> str:
     """A path inside the workspace in its shortest form, so that a pattern cannot be led around."""
     plain = posixpath.normpath(_unbroken("path", path))
+    if root:
+        plain = plain.removeprefix(root.rstrip("/") + "/")
     if plain in {".", ".."} or plain.startswith(("/", "../")):
         raise InvalidInput(
             f"{path[:_QUOTED_LIMIT]!r} is not a file inside the workspace",

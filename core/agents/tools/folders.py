@@ -17,13 +17,13 @@ from pathlib import Path
 from core.agents.places import CORE_FOLDERS
 from core.api.base import AgentName
 from core.api.errors import InvalidInput, Refused
-from core.api.platforms import GROUP_OWNER, TASKS_PLATFORM
+from core.api.platforms import CRON_PLATFORM, GROUP_OWNER, TASKS_PLATFORM
 
 SKILLS = Path(".agents", "skills")
 DATA = Path("data")
 ASSETS = Path("assets")
-# How users of sessions that belong to a task alone, or to all in a chat, begin.
-_TASKS = f"{TASKS_PLATFORM}:"
+# How users of sessions that belong to a task or a job alone, or to all in a chat, begin.
+_TASKS = (f"{TASKS_PLATFORM}:", f"{CRON_PLATFORM}:")
 _GROUP = f"{GROUP_OWNER}:"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _READABLE_LETTERS = 40

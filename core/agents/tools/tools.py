@@ -1,4 +1,4 @@
-"""The core's own tools, as a model is offered them, and how they are carried out: exec, read, write."""
+"""The core's own tools, as a model is offered them, and how they are carried out: exec, read, write, send."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,20 +7,25 @@ from typing import Any
 
 import msgspec
 
+from core.agents.memory_provider import MemoryTools
 from core.agents.places import check_apart
 from core.agents.ports import ToolHost, ToolResult
 from core.agents.tools import workspaces
 from core.agents.tools.calls import (
     EXEC,
     READ,
+    SEND,
     WRITE,
     ExecArguments,
+    SendArguments,
     ToolAction,
     WantedCall,
     WriteArguments,
+    decoded_arguments,
     title_of,
     tool_action,
 )
+from core.agents.tools.letters import Letter, Letters
 from core.agents.tools.output import shortened
 from core.agents.tools.workspaces import Edit
 from core.api.errors import HermesError, Refused
@@ -38,14 +43,19 @@ class ToolOutcome(msgspec.Struct, frozen=True):
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that was checked as far as that is possible before anybody allows it. edit: what a write would change."""
+    """A call that was checked as far as that is possible before anybody allows it. edit: what a write would change.
+
+    letter: what would be sent, and where.
+    """
 
     action: ToolAction
     edit: Edit | None = None
+    letter: Letter | None = None
 
 
 class Tools:
     """The tools of one turn. home: of the core; names: which are offered; limit_s: longest time of a tool process.
+    memory: what the agent remembers, None for nothing. letters: sends messages to chats, None for nobody who can.
 
     Where the workspace leads is looked at in each call: it may have become a link to what the core keeps.
     """
@@ -59,21 +69,48 @@ class Tools:
         policy: ExecutionPolicy,
         names: Sequence[str],
         limit_s: float,
+        memory: MemoryTools | None = None,
+        letters: Letters | None = None,
     ) -> None:
+        self._letters = letters
+        self._memory = memory
+        self._remembers = {} if memory is None else {tool.name: tool for tool in memory.tools}
         self._host = host
         self._home = home
         self._workspace = workspace
         self._policy = policy
         self._limit_s = limit_s
-        self.names = tuple(name for name in (EXEC, READ, WRITE) if name in names)
+        known = (EXEC, READ, WRITE) if letters is None else (EXEC, READ, WRITE, SEND)
+        self._own = tuple(name for name in known if name in names)
+        self.names = (*self._own, *self._remembers)
 
     def schemas(self) -> list[Mapping[str, Any]]:
         """What the model is told of them."""
-        return [_SCHEMAS[name] for name in self.names]
+        told = [_function(tool.name, tool.text, tool.parameters) for tool in self._remembers.values()]
+        return [*(_SCHEMAS[name] for name in self._own), *told]
+
+    def is_memory(self, name: str) -> bool:
+        """Whether a call only reads or changes what the agent remembers, which needs nobody's leave."""
+        return name in self._remembers
+
+    async def remember(self, call: WantedCall) -> ToolOutcome:
+        """Carry out a call of the memory. What goes wrong is an outcome too."""
+        assert self._memory is not None
+        arguments = decoded_arguments(call.arguments)
+        if arguments is None:
+            return ToolOutcome("the arguments are not a JSON object", is_failed=True)
+        try:
+            text = await self._memory.call(call.name, arguments)
+        except HermesError as error:
+            return ToolOutcome(refusal_text(error), is_failed=True)
+        return ToolOutcome(shortened(text, RESULT_LIMIT))
 
     async def prepare(self, call: WantedCall) -> Prepared:
         """Check a call; nothing is changed. Raises InvalidInput, Refused when it cannot be carried out anyway."""
-        action = tool_action(call, self.names)
+        action = tool_action(call, self._own, root=str(self._workspace))
+        if isinstance(action.arguments, SendArguments) and self._letters is not None:
+            found, letter = self._letters.prepared(action, action.arguments, call.id)
+            return Prepared(action=found, letter=letter)
         if isinstance(action.arguments, ExecArguments):
             why = self._host.refusal(self._policy)
             if why:
@@ -97,6 +134,8 @@ class Tools:
             folder = await asyncio.to_thread(self._folder)
             found = await self._host.run(argv, policy=self._policy, workspace=folder, limit_s=limit_s)
             return outcome_of(found)
+        if prepared.letter is not None and self._letters is not None:
+            return ToolOutcome(await self._letters.send(prepared.letter, prepared.action.target))
         return await asyncio.to_thread(self._filed, prepared)
 
     def _filed(self, prepared: Prepared) -> ToolOutcome:
@@ -152,6 +191,10 @@ def _schema(name: str, about: str, properties: Mapping[str, Any], required: Sequ
         "required": list(required),
         "additionalProperties": False,
     }
+    return _function(name, about, parameters)
+
+
+def _function(name: str, about: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"type": "function", "function": {"name": name, "description": about, "parameters": parameters}}
 
 
@@ -172,5 +215,17 @@ _SCHEMAS = {
         "Write a text file of the workspace, in place of what it held. It may have to be approved first.",
         {"path": _PATH, "text": {"type": "string", "description": "All that the file is to hold."}},
         ["path", "text"],
+    ),
+    SEND: _schema(
+        SEND,
+        "Send a message to a chat, besides your answer. It may have to be approved first.",
+        {
+            "target": {
+                "type": "string",
+                "description": "origin (this chat), home, PLATFORM (its home chat), or PLATFORM:CHAT[:THREAD].",
+            },
+            "text": {"type": "string", "description": "The whole message."},
+        },
+        ["target", "text"],
     ),
 }

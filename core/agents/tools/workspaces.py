@@ -1,6 +1,9 @@
 """The folder that an agent may use: every path is checked, every change is shown as a diff before it is written."""
 
+import errno
 import os
+import secrets
+import shutil
 import stat
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -97,6 +100,55 @@ def create_below(root: Path, path: Path) -> int:
     """A handle to write a file that must not be there yet, made with its folders as make_below does. Raises OSError."""
     make_private(root)
     return _opened(root, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, makes_folders=True)
+
+
+def bytes_below(root: Path, path: Path, limit_bytes: int) -> bytes | None:
+    """What a plain file holds, no link followed; None for a larger one and for anything else. Blocks."""
+    try:
+        with os.fdopen(_opened(root, path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            found = os.fstat(file.fileno())
+            is_fit = stat.S_ISREG(found.st_mode) and found.st_size <= limit_bytes
+            return file.read(limit_bytes) if is_fit else None
+    except OSError:
+        return None
+
+
+def copy_below(root: Path, path: Path, source: Path) -> None:
+    """Put a copy of a plain file below a folder, made as create_below does; what stands there already stays as it is.
+
+    Nobody sees half a copy. Raises OSError when the source cannot be read, or something else has taken the name.
+    """
+    make_private(root)
+    *folders, name = path.relative_to(root).parts
+    with _folder(root, folders, makes=True) as folder:
+        if _is_there(folder, name):
+            return
+        draft = f".{secrets.token_hex(8)}.part"
+        # O_NONBLOCK: nobody waits for the other end of a pipe.
+        with os.fdopen(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as given:
+            if not stat.S_ISREG(os.fstat(given.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "no plain file")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = os.open(draft, flags, 0o600, dir_fd=folder)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    shutil.copyfileobj(given, file)
+                os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(draft, dir_fd=folder)
+                raise
+
+
+def _is_there(folder: int, name: str) -> bool:
+    """Whether a plain file has that name. Raises OSError when something else has, such as a link."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(found.st_mode):
+        raise FileExistsError(errno.EEXIST, "something else has its name")
+    return True
 
 
 def _opened(root: Path, path: Path, flags: int, *, makes_folders: bool = False) -> int:

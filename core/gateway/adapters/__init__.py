@@ -8,7 +8,7 @@ from core.api.base import PlatformName
 from core.api.errors import ConfigError
 from core.gateway.platform import Platform, PlatformContext
 
-_NAMES = ("api_server", "loopback", "simulated", "webhook")
+_NAMES = ("api_server", "email", "loopback", "matrix", "simulated", "telegram", "webhook")
 
 
 class Adapter(Protocol):

@@ -10,8 +10,8 @@ from core.gateway.platform import Inbox, Limits, Outbound, PlatformContext, Plat
 from core.http.asgi import App, Receive, Scope, Send, respond_json
 from core.http.auth import demand_key
 from core.http.refusal import HttpRefusal
+from core.platform_settings import ApiServerSettings
 from core.secrets import Secret
-from core.settings import ApiServerSettings
 
 PREFIX = "/v1"
 _CHAT = "/v1/chat/completions"
@@ -38,7 +38,7 @@ class ApiServerPlatform:
     """
 
     kind = "api_server"
-    limits = Limits(sends_answers=False)
+    limits = Limits(sends_answers=False, proves_senders=True)
 
     def __init__(self, name: PlatformName, settings: ApiServerSettings, context: PlatformContext, key: Secret) -> None:
         self.name = name

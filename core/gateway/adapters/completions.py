@@ -158,6 +158,7 @@ class Completions:
             mode=call.mode,
             agent=None if ask.model == DEFAULT_MODEL else ask.model,
             imported=tuple(turn for turn in ask.earlier if turn[1].strip()),
+            may_command=False,
         )
 
     async def _whole(self, exchange: _Exchange) -> Ending:

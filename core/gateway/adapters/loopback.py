@@ -5,7 +5,7 @@ from collections import OrderedDict, deque
 
 from core.api.base import DeliveryId, PlatformName
 from core.gateway.platform import Inbox, Limits, Outbound, PlatformContext
-from core.settings import LoopbackSettings
+from core.platform_settings import LoopbackSettings
 
 KEPT_PER_CHAT = 20
 KEPT_CHATS = 1000
@@ -20,7 +20,7 @@ class LoopbackPlatform:
     """
 
     kind = "loopback"
-    limits = Limits(opens_chats=True)
+    limits = Limits(opens_chats=True, proves_senders=True)
 
     def __init__(self, name: PlatformName) -> None:
         self.name = name

@@ -4,7 +4,7 @@ from zlib import crc32
 
 from core.api.sessions import ChatKind, Source
 from core.gateway.platform import PlatformError, PlatformErrorKind
-from core.settings import SimulatedSettings
+from core.platform_settings import SimulatedSettings
 
 _ALL = 2**32
 

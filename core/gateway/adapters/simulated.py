@@ -14,7 +14,7 @@ from core.gateway.adapters.crowd import Crowd, Said
 from core.gateway.adapters.mishap import chat_fault, is_out, outage
 from core.gateway.adapters.people import Scenario, scenario
 from core.gateway.platform import Inbox, Limits, Outbound, PlatformContext, PlatformError, PlatformErrorKind
-from core.settings import SimulatedSettings
+from core.platform_settings import SimulatedSettings
 
 V = TypeVar("V")
 
@@ -35,10 +35,10 @@ class SimulatedPlatform:
     """
 
     kind = "simulated"
-    limits = Limits()
 
     def __init__(self, name: PlatformName, settings: SimulatedSettings, context: PlatformContext) -> None:
         self.name = name
+        self.limits = Limits(proves_senders=not settings.strangers)
         self._settings = settings
         self._clock = context.clock
         self._ids = context.ids

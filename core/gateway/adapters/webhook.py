@@ -32,8 +32,8 @@ from core.gateway.platform import (
 )
 from core.http.asgi import App, Receive, Scope, Send, header, read_body, respond_json
 from core.http.refusal import HttpRefusal, retry_after
+from core.platform_settings import WebhookRoute, WebhookSettings
 from core.secrets import Secret
-from core.settings import WebhookRoute, WebhookSettings
 
 PREFIX = "/webhooks"
 _DELIVERY = re.compile(r"[!-~]{1,256}")
@@ -67,7 +67,7 @@ class WebhookPlatform:
     """
 
     kind = "webhook"
-    limits = Limits()
+    limits = Limits(proves_senders=True)
 
     def __init__(self, name: PlatformName, routes: "dict[str, _Route]", context: PlatformContext) -> None:
         self.name = name
@@ -183,6 +183,7 @@ class _Route:
             native_id=f"{self._name}/{delivery}",
             proof_id=f"{self._name}/{proof}",
             agent=self.settings.agent,
+            may_command=False,
         )
 
 

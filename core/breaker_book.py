@@ -1,0 +1,84 @@
+"""The breakers of all parts of the core in one list, and what operators do to them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from core.api.base import Actor
+from core.api.breakers import BreakerList, BreakerView, HoldBreakerOpen, ListBreakers, ReleaseBreaker, ResetBreaker
+from core.api.errors import NotFound
+from core.handlers import CommandHandlers, QueryHandlers
+from core.journal import Journal
+
+
+class BreakerOwner(Protocol):
+    """A part of the core that calls far sides through breakers. An order is stored with its event before it returns.
+
+    Orders raise NotFound for a name that is not there, StoreError when they cannot be kept.
+    """
+
+    def breaker_views(self) -> Sequence[BreakerView]:
+        """All of its breakers, by name."""
+        ...
+
+    async def reset_breaker(self, name: str, reason: str, actor: Actor) -> BreakerView:
+        """Close one and let it decide by itself."""
+        ...
+
+    async def hold_breaker(self, name: str, reason: str, actor: Actor) -> BreakerView:
+        """Let nothing through one until it is released."""
+        ...
+
+    async def release_breaker(self, name: str, actor: Actor) -> BreakerView:
+        """End a hold. Raises ConflictError when there is none."""
+        ...
+
+
+class BreakerBook:
+    """Who owns which breakers."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._owners: dict[str, BreakerOwner] = {}
+
+    def add(self, name: str, owner: BreakerOwner) -> None:
+        """Take in the breakers of a part. Raises ValueError when there is one of that name."""
+        if name in self._owners:
+            raise ValueError(f"two owners of breakers are called {name}")
+        self._owners[name] = owner
+
+    @property
+    def commands(self) -> CommandHandlers:
+        """Who carries out which command."""
+        return {ResetBreaker: self.reset, HoldBreakerOpen: self.hold, ReleaseBreaker: self.release}
+
+    @property
+    def queries(self) -> QueryHandlers:
+        """Who answers which question."""
+        return {ListBreakers: self.list_breakers}
+
+    async def list_breakers(self, query: ListBreakers) -> BreakerList:
+        """All breakers, or those of one owner."""
+        seq = await self._journal.head()
+        owners = [self._owner(query.owner)] if query.owner else [self._owners[name] for name in sorted(self._owners)]
+        return BreakerList(breakers=tuple(view for owner in owners for view in owner.breaker_views()), seq=seq)
+
+    async def reset(self, command: ResetBreaker, actor: Actor) -> BreakerView:
+        """Close one."""
+        return await self._owner(command.owner).reset_breaker(command.name, command.reason, actor)
+
+    async def hold(self, command: HoldBreakerOpen, actor: Actor) -> BreakerView:
+        """Hold one open."""
+        return await self._owner(command.owner).hold_breaker(command.name, command.reason, actor)
+
+    async def release(self, command: ReleaseBreaker, actor: Actor) -> BreakerView:
+        """End a hold."""
+        return await self._owner(command.owner).release_breaker(command.name, actor)
+
+    def _owner(self, name: str) -> BreakerOwner:
+        owner = self._owners.get(name)
+        if owner is None:
+            known = ", ".join(sorted(self._owners)) or "none"
+            raise NotFound(
+                f"no part of the core called {name} has breakers", noun="owner", id=name, fix=f"known: {known}"
+            )
+        return owner

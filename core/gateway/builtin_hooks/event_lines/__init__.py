@@ -1,0 +1,1 @@
+"""Writes each event as a line of JSON."""
