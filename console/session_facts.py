@@ -192,8 +192,12 @@ def all_facts(view: SessionView, age: Age, *, use_ascii: bool) -> list[Fact]:
 
 
 def _epoch(view: SessionView) -> str:
-    newer = view.last_epoch is not None and view.last_epoch != view.epoch
-    return f"{view.epoch}   taken up again; the newest is {view.last_epoch}" if newer else f"{view.epoch}"
+    words = f"{view.epoch}"
+    if view.last_epoch is not None and view.last_epoch != view.epoch:
+        words += f"   taken up again; the newest is {view.last_epoch}"
+    if view.begun_by is not None:
+        words += f"   begun by itself ({view.begun_by.value}); the chat is told with its next message"
+    return words
 
 
 def _archived_tone(view: SessionView) -> str:

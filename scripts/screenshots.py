@@ -12,10 +12,20 @@ from core.connect import open_embedded, prepare_demo
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 SIZE = (120, 36)
 SETTLE_S = 30.0
-VIEWS = {"overview": "1", "sessions": "2", "approvals": "3", "agents": "0", "tasks": "6"} | {
-    "mailboxes": "4", "dead_letters": "d"
-}  # fmt: skip
-"""Names of pictures and the keys that lead there, in this order: the desk is opened from the mailboxes."""
+VIEWS: dict[str, tuple[str, ...]] = {
+    "overview": ("1",),
+    "sessions": ("2",),
+    "approvals": ("3",),
+    "agents": ("0",),
+    "tasks": ("6",),
+    "mailboxes": ("4",),
+    "dead_letters": ("d",),
+    "platforms": ("7",),
+    "pairing": ("colon", *"pairing", "enter"),
+    "outboxes": ("colon", *"outboxes", "enter"),
+    "cron": ("colon", *"cron", "enter"),
+}
+"""Names of pictures and the keys that lead there, in this order: the dead letters are opened from the mailboxes."""
 
 # A picture must not fetch fonts from anywhere when it is looked at.
 _FONT_FACE = re.compile(r"@font-face\s*\{.*?\}\s*", re.DOTALL)
@@ -28,8 +38,8 @@ async def draw(home: Path) -> None:
         app = ConsoleApp(lambda: hermes, ConsoleOptions(home=home, is_embedded=True, on_quit="stop", demo=True))
         async with app.run_test(size=SIZE) as pilot:
             await pilot.pause(SETTLE_S)
-            for name, key in VIEWS.items():
-                await pilot.press(key)
+            for name, keys in VIEWS.items():
+                await pilot.press(*keys)
                 await pilot.pause(1.0)
                 drawn = _FONT_FACE.sub("", app.export_screenshot(title="hermes-console demo"))
                 (IMAGES / f"{name}.svg").write_text(drawn, encoding="utf-8")

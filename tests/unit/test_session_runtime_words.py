@@ -22,7 +22,7 @@ from core.api.runs import (
     Stop,
     Usage,
 )
-from core.api.sessions import ChatKind, Mode, Outcome, SendReceipt, SessionState, SessionView, Source
+from core.api.sessions import ChatKind, Mode, Outcome, ResetCause, SendReceipt, SessionState, SessionView, Source
 from tests.support.fake_work import runner
 from tests.support.views import NOW, ago, approval, outcome, run, session
 
@@ -79,6 +79,7 @@ OTHER: dict[str, object] = {
     "lease": None,
     "compaction": None,
     "last_outcome": None,
+    "begun_by": ResetCause.IDLE,
 }
 
 
