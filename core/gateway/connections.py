@@ -30,7 +30,7 @@ from core.gateway.platform import Inbox, Platform, PlatformError, PlatformErrorK
 from core.gateway.reconnect import reconnect_wait_s
 from core.journal import Journal
 from core.supervisor import Supervisor
-from core.waits import task_group
+from core.waits import is_cancelled, task_group
 
 PROBE_LIMIT_S = 10.0
 """How long a platform may take to answer when it is asked."""
@@ -185,7 +185,7 @@ class Connections:
                 try:
                     await platform.run(inbox)
                 except Exception:
-                    if _is_cancelled() and not _has_failed(watching):
+                    if is_cancelled() and not _has_failed(watching):
                         # An adapter that answers its end with an error of its own ends all the same.
                         raise asyncio.CancelledError from None
                     raise
@@ -289,11 +289,6 @@ def _has_failed(task: asyncio.Task[None]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is not None
 
 
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 async def _asked(platform: Platform | None) -> str:
     """Ask a platform; why it did not answer, "" when it did."""
     if not isinstance(platform, Probes):
@@ -308,7 +303,7 @@ async def _asked(platform: Platform | None) -> str:
         error = f"no answer within {PROBE_LIMIT_S:g} s"
     except asyncio.CancelledError:
         # Only our own end is a cancellation; one that an adapter let slip must not pass for it.
-        if _is_cancelled():
+        if is_cancelled():
             raise
         error = "the adapter gave up"
     except Exception as failure:  # noqa: BLE001 - an adapter's own words may hold a secret; their type does not

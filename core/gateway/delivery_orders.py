@@ -16,11 +16,12 @@ from core.api.deliveries import (
     ListDeliveries,
     RetryDelivery,
 )
-from core.api.errors import ConflictError, InvalidInput
+from core.api.errors import ConflictError
 from core.clock import Clock, mark
 from core.gateway.accounts import Accounts
 from core.gateway.delivery import OUTBOX, delivery_view, stepped
 from core.gateway.delivery_letters import DeliveryLetters, find_outbound, outbound_of
+from core.gateway.listing import check_limit
 from core.gateway.platform import Outbound
 from core.gateway.ports import Letter, Mailroom
 from core.gateway.sent_ids import SentIds
@@ -64,13 +65,7 @@ class DeliveryOrders:
 
     async def list_deliveries(self, query: ListDeliveries) -> DeliveryList:
         """What is not sent yet, oldest first."""
-        if not 1 <= query.limit <= _LIST_LIMIT:
-            raise InvalidInput(
-                f"limit must be 1 to {_LIST_LIMIT}, not {query.limit}",
-                field="limit",
-                value=query.limit,
-                fix="ask for fewer",
-            )
+        check_limit(query.limit, _LIST_LIMIT)
         seq = await self._journal.head()
         letters = [letter for mailbox in self._mail.names(OUTBOX) for letter in self._mail.letters(mailbox)]
         oldest = sorted(letters, key=_id)[: query.limit]

@@ -15,6 +15,7 @@ from core.api.sessions import ChatKind, Source
 from core.clock import Clock, mark, rebased
 from core.gateway.abilities import Chat, ListsChats
 from core.gateway.delivery import one_line
+from core.gateway.listing import check_limit
 from core.gateway.platform import Platform, PlatformError
 from core.gateway.target import Explicit, Place, formatted, near
 from core.handlers import CommandHandlers, QueryHandlers
@@ -108,13 +109,7 @@ class Directory:
 
     async def list_chats(self, query: ListChats) -> ChatList:
         """Those that fit, by platform and name."""
-        if not 1 <= query.limit <= _LIST_LIMIT:
-            raise InvalidInput(
-                f"limit must be 1 to {_LIST_LIMIT}, not {query.limit}",
-                field="limit",
-                value=query.limit,
-                fix="ask for fewer",
-            )
+        check_limit(query.limit, _LIST_LIMIT)
         seq = await self._journal.head()
         text = query.text.casefold()
         names = sorted(self._chats) if query.platform is None else [query.platform]

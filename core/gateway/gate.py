@@ -8,6 +8,7 @@ from core.api.errors import HermesError, InvalidInput, NotFound
 from core.api.sessions import ChatKind
 from core.gateway.access import Access, Sender
 from core.gateway.admitted import admitted
+from core.gateway.listing import check_limit
 from core.gateway.pairing_requests import PairingRequests
 from core.gateway.pairing_rows import PairingRows
 from core.gateway.platform import Inbound, InboundEdit, Limits, Press
@@ -88,13 +89,7 @@ class AccessGate:
 
     async def list_admitted(self, query: ListAdmitted) -> AdmittedPage:
         """Everyone who is let in, and why."""
-        if not 1 <= query.limit <= _PAGE_LIMIT:
-            raise InvalidInput(
-                f"limit must be 1 to {_PAGE_LIMIT}, not {query.limit}",
-                field="limit",
-                value=query.limit,
-                fix="ask for fewer",
-            )
+        check_limit(query.limit, _PAGE_LIMIT)
         if query.offset < 0:
             raise InvalidInput("offset must not be below 0", field="offset", value=query.offset, fix="begin with 0")
         seq = await self._journal.head()

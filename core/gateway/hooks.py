@@ -40,6 +40,7 @@ from core.handlers import CommandHandlers, QueryHandlers
 from core.journal import Journal
 from core.store.base import Put, Store
 from core.supervisor import Supervisor
+from core.waits import is_cancelled
 
 SUBJECT = "hooks"
 _PREFIX = "hook/"
@@ -173,8 +174,7 @@ class Hooks:
             async with asyncio.timeout(worker.timeout_s * 2 + START_LIMIT_S + _TRIAL_GRACE_S):
                 return await trial
         except (TimeoutError, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if is_cancelled():
                 raise
             raise Refused(f"{worker.name} did not come to it", rule="busy", fix="try again, or reload it") from None
 

@@ -34,6 +34,7 @@ from core.clock import Clock, mark
 from core.gateway import pairing
 from core.gateway.access import EVERYBODY, Access, Sender, same_id
 from core.gateway.invites import LONGEST_TTL_S, Invites
+from core.gateway.listing import check_limit
 from core.gateway.pairing import PairingRow, Step
 from core.gateway.pairing_notices import PairingNotices
 from core.gateway.pairing_requests import PairingRequests
@@ -128,13 +129,7 @@ class Pairings:
 
     async def list_pairings(self, query: ListPairings) -> PairingList:
         """Requests first, then what was decided, the newest first."""
-        if not 1 <= query.limit <= _LIST_LIMIT:
-            raise InvalidInput(
-                f"limit must be 1 to {_LIST_LIMIT}, not {query.limit}",
-                field="limit",
-                value=query.limit,
-                fix="ask for fewer",
-            )
+        check_limit(query.limit, _LIST_LIMIT)
         seq = await self._journal.head()
         wanted = query.states or tuple(PairingState)
         found = [row.view for row in self._rows.rows.values() if row.view.state in wanted]

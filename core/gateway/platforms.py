@@ -22,6 +22,7 @@ from core.journal import Journal
 from core.settings import Settings
 from core.store.base import Store
 from core.supervisor import Supervisor
+from core.waits import is_cancelled
 
 
 def _check_name(name: PlatformName) -> None:
@@ -227,8 +228,7 @@ async def _attempted(platform: Platform, outbound: Outbound, timeout_s: float) -
         return Failure(PlatformErrorKind.RETRY_AFTER, f"no answer within {timeout_s:g} s")
     except asyncio.CancelledError:
         # Only our own end is a cancellation; one that an adapter let slip must not pass for it.
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if is_cancelled():
             raise
         return Failure(PlatformErrorKind.RETRY_AFTER, "the adapter gave up")
     except Exception as error:  # noqa: BLE001 - an adapter's own words may hold a secret; their type does not
