@@ -14,9 +14,11 @@ import yaml
 
 from core.agent_side import AgentSide
 from core.api.approvals import AnswerApproval, ApprovalState, ApprovalView, ListApprovals
-from core.api.base import SYSTEM, AgentName, EntryId, RunId
+from core.api.base import SYSTEM, AgentName, DeliveryId, EntryId, RunId, SessionId
+from core.api.errors import NotFound
 from core.api.profiles import GetProfile, ProfileView
 from core.api.runs import ActionRequested, RunReport
+from core.api.sessions import Source
 from core.api.transcripts import EntryView
 from core.clock import SystemClock
 from core.ids import IdSource
@@ -35,6 +37,20 @@ from tests.support.views import answer, entry
 REAL = AgentName("real")
 LIMIT_S = 60
 """The longest that anything here may take by itself, on a busy machine."""
+
+
+class NoChats:
+    """The way to chats of a core without platforms: there is none."""
+
+    def addressed(self, target: str, session_id: SessionId) -> tuple[str, Source]:
+        """Nobody. Raises NotFound."""
+        raise NotFound(f"there is no chat {target!r} here", noun="chat", id=target)
+
+    async def send_from(
+        self, session_id: SessionId, source: Source, text: str, *, agent: AgentName, key: str
+    ) -> Sequence[DeliveryId]:
+        """Nothing is sent. Raises NotFound."""
+        raise NotFound("there is no chat here", noun="chat", id=source.chat)
 
 
 class Turn:
@@ -171,7 +187,7 @@ async def agent_side(home: Path) -> AsyncIterator[AgentSide]:
     boxes = Mailboxes(
         journal=journal, store=store, clock=clock, supervisor=supervisor, boot=1, random=random.Random(1).random
     )
-    side.join(FakeConversations(clock), MailedTasks(boxes), lambda *told: faults.append(told))
+    side.join(FakeConversations(clock), MailedTasks(boxes), NoChats(), lambda *told: faults.append(told))
     await side.open()
     try:
         yield side
