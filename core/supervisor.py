@@ -103,14 +103,14 @@ class Supervisor:
             self._set(name, "running")
             try:
                 await run()
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 if is_cancelled():
-                    # What its cleaning up raised hid that it was told to end.
+                    # What its cleaning up raised may hide that it was told to end.
                     raise asyncio.CancelledError from error
                 failures = 1 if self._clock.monotonic() - started > _STEADY_S else failures + 1
-                self._set(name, "restarting", f"{type(error).__name__}: {error}".splitlines()[0][:300])
+                is_stray = isinstance(error, asyncio.CancelledError)
+                words = "it was cancelled, and not by the core" if is_stray else str(error)
+                self._set(name, "restarting", f"{type(error).__name__}: {words}".splitlines()[0][:300])
                 await self._clock.sleep(ceiling_s(failures, base_s=_BASE_S, cap_s=_CAP_S))
             else:
                 self._set(name, "stopped")

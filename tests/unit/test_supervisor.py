@@ -175,3 +175,25 @@ async def test_a_service_whose_cleaning_up_fails_is_not_begun_again(watcher: Wat
         await supervisor.stop_service("clumsy")
     assert [state for _, state, _ in watcher.states] == ["starting", "running", "stopped"]
     assert len(runs) == 1
+
+
+async def test_a_cancellation_that_nobody_ordered_is_a_failure_like_any_other(watcher: Watcher) -> None:
+    """A library that lets its own CancelledError slip does not end a service in silence."""
+    clock = FakeClock()
+    supervisor = Supervisor(clock, watcher.changed, watcher.failed)
+    starts: list[float] = []
+
+    async def run() -> None:
+        starts.append(clock.monotonic())
+        if len(starts) == 1:
+            raise asyncio.CancelledError
+        await asyncio.Event().wait()
+
+    supervisor.start("poller", run)
+    await clock.advance(0)
+    assert ("poller", "restarting", "CancelledError: it was cancelled, and not by the core") in watcher.states
+    await clock.advance(0.5)
+    assert len(starts) == 2
+    assert supervisor.services[0].state == "running"
+    assert await supervisor.stop(deadline_s=5) == []
+    assert supervisor.services[0].state == "stopped"

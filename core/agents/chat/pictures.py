@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def with_pictures(messages: Sequence[dict[str, str]], texts: Sequence[str], work
     At most MOST of them, JPEG, PNG, GIF or WebP of up to LIMIT_BYTES; others stay names.
     """
     said: list[dict[str, Any]] = [dict(item) for item in messages]
-    pictures = list(_pictures(texts, workspace))
+    pictures = list(islice(_pictures(texts, workspace), MOST))
     if pictures and said and said[-1]["role"] == "user":
         said[-1]["content"] = [{"type": "text", "text": said[-1]["content"]}, *pictures]
     return said
@@ -29,12 +30,10 @@ def with_pictures(messages: Sequence[dict[str, str]], texts: Sequence[str], work
 
 def _pictures(texts: Sequence[str], workspace: Path) -> Iterator[dict[str, Any]]:
     names = dict.fromkeys(name for text in texts for name in _NAMED.findall(text))
-    count = 0
     for name in names:
         body = bytes_below(workspace, workspace / ASSETS / name, LIMIT_BYTES)
         mime = "" if body is None else kind_of_picture(body)
-        if body is not None and mime and count < MOST:
-            count += 1
+        if body is not None and mime:
             data = base64.b64encode(body).decode("ascii")
             yield {"type": "image_url", "image_url": {"url": f"data:{mime};base64,{data}"}}
 
