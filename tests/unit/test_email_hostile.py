@@ -4,6 +4,8 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from contextlib import closing
+from email.errors import MissingHeaderBodySeparatorDefect, MultipartInvariantViolationDefect
+from email.parser import BytesHeaderParser
 from typing import Any
 
 import msgspec
@@ -94,6 +96,15 @@ def test_no_quoted_address_of_a_stranger_proves_another_domain(local: str) -> No
 def test_headers_that_can_be_read_in_two_ways_prove_nobody(lines: Sequence[str]) -> None:
     """The server proved the From that it saw, which may be another one than ours."""
     assert "two ways" in doubts(PROOF, *lines)
+
+
+def test_a_mail_of_several_parts_can_be_read_in_one_way() -> None:
+    """Its headers alone hold no parts, which some versions of the library call a defect."""
+    message = BytesHeaderParser().parsebytes(b"Content-Type: multipart/mixed; boundary=x\r\n")
+    message.defects = [MultipartInvariantViolationDefect()]
+    assert Headers(message).is_clear
+    message.defects = [MultipartInvariantViolationDefect(), MissingHeaderBodySeparatorDefect()]
+    assert not Headers(message).is_clear
 
 
 def test_headers_of_people_can_be_read_in_one_way() -> None:

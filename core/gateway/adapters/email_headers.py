@@ -4,7 +4,7 @@ import codecs
 import re
 import unicodedata
 from collections.abc import Sequence
-from email.errors import MessageDefect, MessageError
+from email.errors import MessageDefect, MessageError, MultipartInvariantViolationDefect
 from email.header import decode_header
 from email.message import Message
 
@@ -28,7 +28,10 @@ class Headers:
     """
 
     def __init__(self, message: "Message[str, str]", *, is_clear: bool = True) -> None:
-        defects: list[MessageDefect] = message.defects
+        # Before Python 3.11.5 the library misses the parts of a mail of which it is given the headers alone.
+        defects: list[MessageDefect] = [
+            defect for defect in message.defects if not isinstance(defect, MultipartInvariantViolationDefect)
+        ]
         self.is_clear = is_clear and not defects
         self._values: dict[str, list[str]] = {}
         for name, value in message.raw_items():
