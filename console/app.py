@@ -169,6 +169,10 @@ class ConsoleApp(EarlyKeysApp[ConsoleResult], inherit_bindings=False):
         self.do_action(action.id)
         return True
 
+    def is_in_line(self) -> bool:
+        """Whether the command line gets the keys."""
+        return self.desk.is_asking and self.focused is self.desk.command
+
     def wants_key(self, key: str) -> bool:
         """Whether a key is an action here. Asked for every key that no widget took."""
         self.redraw.note_key()
@@ -285,22 +289,21 @@ class ConsoleApp(EarlyKeysApp[ConsoleResult], inherit_bindings=False):
             self.navigator.view.set_filter(message.value)
             self.redraw.show_crumb()
 
-    def on_input_submitted(self, message: CommandInput.Submitted) -> None:
+    async def on_input_submitted(self, message: CommandInput.Submitted) -> None:
         """Carry the command out; the filter stays as it is."""
-        if message.input is not self.desk.command:
-            return
-        kind = self.desk.command_kind
-        self.desk.close_command()
-        if kind == ":":
-            self._obey(message.value)
+        if message.input is self.desk.command:
+            self.desk.close_command()
+            if self.desk.command_kind == ":":
+                self._obey(message.value)
+            await self.line_ended()
 
-    def on_desk_screen_command_closed(self, message: DeskScreen.CommandClosed) -> None:
+    async def on_desk_screen_command_closed(self, _message: DeskScreen.CommandClosed) -> None:
         """Nothing is taken over."""
-        del message
         if self.desk.command_kind == "/":
             self.navigator.view.set_filter(self._filter_before)
         self.desk.close_command()
         self.redraw.show_crumb()
+        await self.line_ended()
 
     def _obey(self, line: str) -> None:
         order = parse_command(line, self.mirror.sessions, self.navigator.place)
@@ -315,8 +318,6 @@ class ConsoleApp(EarlyKeysApp[ConsoleResult], inherit_bindings=False):
             self.link.retry()
         elif order.words:
             self.say(order.words, "needs")
-
-    # -- messages of widgets -------------------------------------------------
 
     def on_virtual_table_opened(self, message: VirtualTable.Opened) -> None:
         """Deeper into a row."""

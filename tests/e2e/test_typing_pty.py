@@ -22,7 +22,7 @@ def test_a_command_that_arrives_in_one_piece_is_a_command(home: Path) -> None:
         terminal.wait_for("core ok")
         for place, sign in (
             ("cron", "No job"),
-            ("config", "config.yaml"),
+            ("config", "core.drain_s"),
             ("pairing", "Nobody asks"),
             ("events", "follow"),
         ):
@@ -30,6 +30,17 @@ def test_a_command_that_arrives_in_one_piece_is_a_command(home: Path) -> None:
             screen = terminal.wait_for(sign)
             assert "paused" not in screen
             assert "clipboard" not in screen
+
+
+def test_commands_that_arrive_behind_each_other_are_all_carried_out(home: Path) -> None:
+    """Keys behind the enter of a command are no more of it, and none is lost: the last one counts."""
+    with console(home) as terminal:
+        terminal.wait_for("core ok")
+        terminal.press(":config\r:events\r:cron\r:pairing\r")
+        terminal.wait_for("Nobody asks")
+        terminal.press("/nobody\r:cron\r?")
+        screen = terminal.wait_for("help")
+        assert "paused" not in screen
 
 
 def test_a_filter_that_arrives_in_one_piece_is_a_filter(home: Path, shell: Shell) -> None:

@@ -42,8 +42,10 @@ KEYS: Mapping[str, str] = {
 
 # A terminal becomes the controlling one only for a session leader that asks for it, and only
 # the controlling one sends SIGHUP when it is closed.
+# Whoever runs the tests may ignore that signal, as nohup does, and programs inherit it.
 _LAUNCH = (
-    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "import fcntl, os, signal, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
     "os.execvpe(sys.argv[1], sys.argv[1:], os.environ)"
 )
 
@@ -156,6 +158,14 @@ class Terminal:
             os.write(self._master, KEYS.get(key, key).encode())
             # An escape that runs into the next key would be read as alt+key.
             self._read_for(0.2 if key == "escape" else 0.02)
+
+    def press_until(self, key: str, text: str, *, deadline_s: float = 20.0) -> str:
+        """Press a key again and again until a text is there, such as one that a dialog ignores at first."""
+        ends = time.monotonic() + deadline_s
+        while text not in self.screen() and time.monotonic() < ends:
+            self.press(key)
+            self._until(lambda: text in self._text(), 0.3)
+        return self.wait_for(text, deadline_s=0.1)
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the terminal another size, as dragging its corner does."""
