@@ -6,10 +6,10 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check format lint types types-mypy types-pyright layers sizes spelling docs-current fix bench bench-mailbox docs torture differential interop platforms clean
+.PHONY: help setup run demo test check format lint types types-mypy types-pyright layers sizes spelling docs-current fix bench bench-mailbox docs torture relay-chaos differential interop interop-a2a platforms clean
 
 help: ## show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(READY) ## make the virtual environment
 
@@ -28,7 +28,7 @@ demo: $(READY) ## open the console on a throw-away home with a simulated fleet
 	$(BIN)/hermes-console demo
 
 test: $(READY) ## run the tests
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not torture and not interop and not differential and not platforms" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not torture and not interop and not differential and not platforms and not chaos" $(ARGS)
 
 check: format lint types layers sizes spelling docs-current ## run every check that is not a test
 
@@ -74,11 +74,17 @@ docs: $(READY) ## write the generated pages again
 torture: $(READY) ## kills, full disks, clock jumps; TORTURE=long for the long form
 	HERMES_TORTURE=$(or $(TORTURE),short) $(BIN)/pytest -p no:randomly -m torture $(ARGS)
 
+relay-chaos: $(READY) ## two cores that relay to each other while lines fail and cores die; CHAOS=long for the long form
+	HERMES_TORTURE=$(or $(CHAOS),short) $(BIN)/pytest -p no:randomly -m chaos tests/relay_chaos $(ARGS)
+
 differential: $(READY) ## sessions, access and pairing against hermes-agent, which it fetches when it is missing
 	$(BIN)/pytest -p no:randomly -m differential tests/differential $(ARGS)
 
 interop: $(READY) ## other people's clients against our server, and real agents behind it; fetches them when they are missing
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m interop tests/interop $(ARGS)
+
+interop-a2a: $(READY) ## Agent2Agent both ways: the official client and server against ours; fetches them when they are missing
+	$(BIN)/pytest -p no:randomly -m interop tests/interop_a2a $(ARGS)
 
 platforms: $(READY) ## real servers of messaging platforms, and whole cores that talk to them; fetches them when they are missing
 	$(BIN)/pytest -p no:randomly -m platforms tests/platforms $(ARGS)

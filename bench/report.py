@@ -7,6 +7,7 @@ from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 ALL, MAIL = "bench", "bench-mailbox"
+RELAY = "bench-relay"
 """Parts of the page that are written here, by the marks around them."""
 
 

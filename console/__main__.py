@@ -188,7 +188,10 @@ def _screen(place: str, *, is_embedded: bool, read_only: bool, demo: bool, unsaf
     goes_on: list[Callable[[], int]] = []
 
     def open_hermes() -> Hermes:
-        core = connect.open_embedded(home, unsafe=unsafe) if is_embedded else connect.attach_threaded(home)
+        if demo:
+            core = connect.open_demo(home)
+        else:
+            core = connect.open_embedded(home, unsafe=unsafe) if is_embedded else connect.attach_threaded(home)
         ends.append(core.stop)
         goes_on.append(lambda: connect.stay(core))
         if is_left:

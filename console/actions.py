@@ -3,6 +3,7 @@
 from console.action import Action, Level, Where
 from console.automation_actions import AUTOMATION_ACTIONS
 from console.gateway_actions import GATEWAY_ACTIONS
+from console.relay_actions import RELAY_ACTIONS
 from console.work_actions import WORK_ACTIONS
 from core.api import deliveries, mailboxes, session_queue, sessions, system
 from core.api.mail import PostMail, PurgeMailbox, RedriveMail
@@ -32,6 +33,7 @@ _LISTS = Where(
         "mailboxes",
         "mailbox",
         "dead",
+        "relay",
     )
 )
 _OPENED = Where((*_LISTS.places, "mail"))
@@ -66,7 +68,14 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(id="mail.tab_message", title="message", key="1", level=Level.VIEW, where=_IN_MAIL, group="view"),
     Action(id="mail.tab_trace", title="trace", key="2", level=Level.VIEW, where=_IN_MAIL, group="view"),
-    Action(id="obj.trace", title="trace", key="T", level=Level.VIEW, where=Where(("mailbox", "mail")), group="view"),
+    Action(
+        id="obj.trace",
+        title="trace",
+        key="T",
+        level=Level.VIEW,
+        where=Where(("mailbox", "mail", "relay", "relayed")),
+        group="view",
+    ),
     Action(id="view.events", title="events", key="9", level=Level.VIEW, where=_EVERYWHERE, group="views"),
     Action(id="app.command", title="go to", key="colon", level=Level.VIEW, where=_EVERYWHERE, group="app"),
     Action(id="app.palette", title="palette", key="ctrl+p", level=Level.VIEW, where=_EVERYWHERE, group="app"),
@@ -266,6 +275,7 @@ ACTIONS: tuple[Action, ...] = (
     *WORK_ACTIONS,
     *GATEWAY_ACTIONS,
     *AUTOMATION_ACTIONS,
+    *RELAY_ACTIONS,
 )
 
 

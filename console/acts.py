@@ -19,6 +19,7 @@ from console.pairing_acts import PairingActs
 from console.platform_acts import PlatformActs
 from console.queue_acts import QueueActs, QueueHost
 from console.receipts import delivery_words, dropped, interrupted, sent, stopping, was_reset
+from console.relay_acts import RelayActs
 from console.session_facts import queue_words, usage_words
 from console.session_words import doing, effect_words, run_words
 from console.target import Target
@@ -49,7 +50,9 @@ class Acts(ActGroup[ActHost]):
         super().__init__(host)
         self.drafts: dict[str, InjectChoice] = {}
         self.approvals = ApprovalActs(host, surface=f"console:{operator().name}")
+        self._relay = RelayActs(host)
         self._groups = (
+            self._relay,
             MailActs(host),
             AgentActs(host),
             TaskActs(host),
@@ -60,6 +63,10 @@ class Acts(ActGroup[ActHost]):
             PlatformActs(host),
             PairingActs(host),
         )
+
+    def carries_out(self, action: Action) -> bool:
+        """Whether an action is one of these, and not a move of the view."""
+        return action.command is not None or action.id in self._relay.acts()
 
     async def run(self, action: Action, target: Target) -> None:
         """Carry an action out on what was under the cursor when its key came."""
@@ -75,6 +82,8 @@ class Acts(ActGroup[ActHost]):
         }
         for group in self._groups:
             acts |= group.acts()
+        if target.is_of_relay:
+            acts |= self._relay.breakers.acts()
         await acts[action.id](target, action)
 
     def why_not(self, action: Action, target: Target) -> str:
@@ -90,6 +99,8 @@ class Acts(ActGroup[ActHost]):
         }
         for group in self._groups:
             reasons |= group.reasons()
+        if target.is_of_relay:
+            reasons |= self._relay.breakers.reasons()
         find = reasons.get(action.id)
         return find(target) if find else ""
 

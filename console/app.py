@@ -200,7 +200,7 @@ class ConsoleApp(EarlyKeysApp[ConsoleResult], inherit_bindings=False):
 
     def why_not(self, action: Action) -> str:
         """Why an action does nothing now; "" when it works."""
-        if action.command is None:
+        if not self.acts.carries_out(action):
             return self.acts.why_not(action, self.navigator.view.target())
         if self.options.read_only and action.level > Level.VIEW:
             return "read-only session"
@@ -217,7 +217,7 @@ class ConsoleApp(EarlyKeysApp[ConsoleResult], inherit_bindings=False):
             self.say(f"{action.title} is off: {reason}", "needs")
             return
         view = self.navigator.view
-        if action.command is not None:
+        if self.acts.carries_out(action):
             self.run_worker(self.acts.run(action, view.target()), group="acts")
         elif not view.act(action_id):
             self._do_here(action_id)

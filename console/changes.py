@@ -15,6 +15,8 @@ class Changes:
         self.jobs: set[str] = set()
         self.pairings: set[str] = set()
         self.outboxes: set[str] = set()
+        self.relayed: set[str] = set()
+        self.has_relay = False
         self.has_invites = False
         self.has_agents = False
         self.has_grants = False
@@ -37,6 +39,8 @@ class Changes:
             or self.jobs
             or self.pairings
             or self.outboxes
+            or self.relayed
+            or self.has_relay
             or self.has_invites
             or self.has_agents
             or self.has_grants

@@ -20,6 +20,8 @@ VIEWS = (
     "mailbox",
     "mail",
     "dead",
+    "relay",
+    "relayed",
     "agents",
     "agent",
     "tasks",
@@ -55,6 +57,12 @@ _ALIASES = {
     "message": "mail",
     "dl": "dead",
     "letters": "dead",
+    "b": "relay",
+    "bindings": "relay bindings",
+    "breakers": "relay targets",
+    "targets": "relay targets",
+    "peers": "relay peers",
+    "graph": "relay graph",
     "ag": "agents",
     "profiles": "agents",
     "t": "tasks",
@@ -132,7 +140,9 @@ def parse_command(line: str, session_ids: Iterable[str], place: str = "") -> Ord
     """
     head, _, rest = line.strip().removeprefix(":").strip().partition(" ")
     rest = rest.strip()
-    name = _ALIASES.get(head.lower(), head.lower())
+    # An alias may lead to a tab of a view.
+    name, _, tab = _ALIASES.get(head.lower(), head.lower()).partition(" ")
+    rest = f"{tab} {rest}".strip() if tab else rest
     if not name:
         return Order(verb="say", words="")
     if name == "session":

@@ -8,6 +8,7 @@ import msgspec
 from console.automation_lines import AUTOMATION_WORDS
 from console.gateway_lines import GATEWAY_WORDS
 from console.outbox_lines import OUTBOX_WORDS
+from console.relay_lines import RELAY_WORDS
 from console.text import clipped, counted
 from console.work_lines import WORK_WORDS
 from core.api import approvals, deliveries, mailboxes, platforms, session_queue, sessions, system
@@ -246,6 +247,7 @@ _WORDS: dict[type[Event], Callable[[Any], tuple[str, str, str]]] = {
     **GATEWAY_WORDS,
     **OUTBOX_WORDS,
     **AUTOMATION_WORDS,
+    **RELAY_WORDS,
 }
 
 

@@ -11,6 +11,7 @@ from console.mirror import Mirror
 from console.orders import error_words, fault_words
 from core.api.approvals import ListApprovals, ListGrants
 from core.api.base import SYSTEM, Event, Query, Record, Seq, V
+from core.api.bindings import ListBindings
 from core.api.deliveries import ListDeliveries
 from core.api.errors import DeadlineExceeded, HermesError, Lagged, StoreError, Unavailable
 from core.api.hooks import HooksLoaded, ListHooks
@@ -21,6 +22,8 @@ from core.api.pairings import ListPairings
 from core.api.platforms import ListPlatforms
 from core.api.port import Hermes
 from core.api.profiles import ListProfiles
+from core.api.relay_targets import ListTargets
+from core.api.relay_tasks import ListRelayTasks, RelayState, RelayTaskFilter, RelayTaskPage
 from core.api.sessions import GetSession, ListSessions
 from core.api.system import GetHealth, ListEvents
 from core.api.tasks import ListTasks, TaskFilter
@@ -32,6 +35,7 @@ HEALTH_PERIOD_S = 2.0
 QUERY_LIMIT_S = 15.0
 _SLICE_S = 0.004
 _SLICE_RECORDS = 64
+_UNSETTLED = RelayTaskFilter(states=(RelayState.DEAD, RelayState.QUEUED, RelayState.SENDING, RelayState.WORKING))
 _BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 
@@ -158,6 +162,7 @@ class Feed:
         for outbox in (await self._query(ListOutboxes())).outboxes:
             self._shown(OutboxActive(outbox=outbox))
         await self._load_automation()
+        await self._load_relay()
         await self._load_mailboxes()
         self._mirror.load_events(await self._query(ListEvents(before=Seq(after + 1), limit=500)))
         self._set(Line(state=LineState.LOADING, as_of=self._mono(), total=self._mirror.session_total))
@@ -185,6 +190,47 @@ class Feed:
                 raise
             # Damaged mail must not take the sessions off the screen.
             self._mirror.mail.fail(error_words(error))
+
+    async def _load_relay(self) -> None:
+        relay = self._mirror.work.relay
+        try:
+            found = await self._query(ListBindings())
+            targets = await self._query(ListTargets())
+            page = await self._query(ListRelayTasks(limit=500))
+            urgent: RelayTaskPage | None = None
+            if page.cursor:
+                # What needs somebody is at hand however much came after it.
+                urgent = await self._query(ListRelayTasks(only=_UNSETTLED, limit=500))
+        except HermesError as error:
+            if isinstance(error, Unavailable) and not isinstance(error, StoreError):
+                raise
+            # A relay that cannot be read must not take the sessions off the screen.
+            relay.fail(error_words(error))
+            return
+        self._mirror.load_with(lambda changes: relay.load_bindings(found, changes))
+        self._mirror.load_with(lambda changes: relay.load_targets(targets, changes))
+        self._mirror.load_with(lambda changes: relay.load_tasks(page, changes))
+        if urgent is not None:
+            more = urgent
+            self._mirror.load_with(lambda changes: relay.add_tasks(more, changes))
+
+    async def _refresh_relay(self) -> None:
+        """Ask for what no event tells: what still runs in a pause, and which names are ambiguous now."""
+        relay = self._mirror.work.relay
+        if relay.error:
+            await self._load_relay()
+        elif relay.is_paused:
+            targets = await self._query(ListTargets())
+            self._mirror.load_with(lambda changes: relay.load_targets(targets, changes))
+        if relay.has_new_counts:
+            page = await self._query(ListRelayTasks(limit=1))
+            if page.seq >= self._mirror.seq:
+                relay.load_counts(page)
+        if relay.has_new_names:
+            found = await self._query(ListBindings())
+            # What was told meanwhile is newer; then it is asked for again.
+            if found.seq >= self._mirror.seq:
+                self._mirror.load_with(lambda changes: relay.load_bindings(found, changes))
 
     async def _follow(self, after: Seq) -> None:
         apply, began, count = self._mirror.apply, self._mono(), 0
@@ -238,6 +284,7 @@ class Feed:
                 self._mirror.load_profiles(await self._query(ListProfiles()))
             if self._mirror.mail.error:
                 await self._load_mailboxes()
+            await self._refresh_relay()
             self._heard()
 
     async def _watch_session(self) -> None:

@@ -7,6 +7,7 @@ _EVERYWHERE = Where(("*",))
 _PAIRINGS = Where(("pairing",))
 _PLATFORMS = Where(("platforms",))
 _OUTBOXES = Where(("outboxes",))
+_BREAKERS = Where(("outboxes", "relay"))
 _DELIVERIES = Where(("deliveries",))
 _OUT = Where(("outboxes", "deliveries"))
 
@@ -121,34 +122,55 @@ GATEWAY_ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         id="breaker.hold",
-        title="hold account",
+        title="hold breaker open",
         key="H",
         level=Level.REVERSIBLE,
-        where=_OUTBOXES,
+        where=_BREAKERS,
         group="act",
         command=breakers.HoldBreakerOpen,
         verb=("breakers", "hold"),
     ),
     Action(
         id="breaker.release",
-        title="release account",
+        title="release breaker",
         key="U",
         level=Level.REVERSIBLE,
-        where=_OUTBOXES,
+        where=_BREAKERS,
         group="act",
         command=breakers.ReleaseBreaker,
         verb=("breakers", "release"),
     ),
     Action(
         id="breaker.reset",
-        title="close its breaker",
+        title="close breaker",
         key="X",
         level=Level.FINAL,
-        where=_OUTBOXES,
+        where=_BREAKERS,
         group="act",
         command=breakers.ResetBreaker,
         verb=("breakers", "reset"),
         loses="the pause that the far side was given: all that waits is tried at once, also if it is still down",
+    ),
+    Action(
+        id="breaker.disable",
+        title="switch breaker off",
+        key="",
+        level=Level.FINAL,
+        where=_BREAKERS,
+        group="act",
+        command=breakers.DisableBreaker,
+        verb=("breakers", "disable"),
+        loses="its protection: all that waits is tried, and goes on being tried however much fails, until a reset",
+    ),
+    Action(
+        id="breaker.probe",
+        title="probe now",
+        key="",
+        level=Level.OUTSIDE,
+        where=_BREAKERS,
+        group="act",
+        command=breakers.ProbeBreaker,
+        verb=("breakers", "probe"),
     ),
     Action(
         id="chats.refresh",

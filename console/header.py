@@ -3,6 +3,7 @@
 from console import text
 from console.feed import Feed, LineState
 from console.mirror import Mirror
+from console.relay_facts import is_tripped
 from console.screens.base import Stage
 from console.widgets.status_bar import Part
 
@@ -81,6 +82,11 @@ def _waiting(mirror: Mirror) -> list[Part]:
     asking = len(mirror.work.gateway.open_pairings)
     if asking:
         facts.append((f"{asking} at the door", "needs"))
+    relay = mirror.work.relay
+    if relay.is_paused:
+        facts.append(("relay paused", "needs"))
+    elif tripped := sum(is_tripped(view) for view in relay.targets.values()):
+        facts.append((text.counted(tripped, "breaker") + " OPEN", "failing"))
     if counts["failed"]:
         facts.append((f"{text.count(counts['failed'])} failed", "failing"))
     return facts

@@ -31,6 +31,9 @@ from console.shell import (
     pairing,
     pairing_imports,
     platforms,
+    relay_bindings,
+    relay_messages,
+    relay_targets,
     services,
     session_queue,
     sessions,
@@ -44,15 +47,31 @@ from core.api.codec import encode
 from core.api.errors import HermesError, InvalidInput, Unavailable
 from core.api.system import HealthView
 
-VERBS: dict[tuple[str, str], Verb] = {
-    (verb.noun, verb.verb): verb
-    for noun in (sessions, session_queue, approvals, tasks, agents, deliveries, mailboxes, dead, events, audit, system)
-    for verb in noun.VERBS
-} | {
-    (verb.noun, verb.verb): verb
-    for noun in (access, pairing, pairing_imports, hooks, cron, breakers, platforms)
-    for verb in noun.VERBS
-}
+VERBS: dict[tuple[str, str], Verb] = (
+    {
+        (verb.noun, verb.verb): verb
+        for noun in (
+            sessions,
+            session_queue,
+            approvals,
+            tasks,
+            agents,
+            deliveries,
+            mailboxes,
+            dead,
+            events,
+            audit,
+            system,
+        )
+        for verb in noun.VERBS
+    }
+    | {
+        (verb.noun, verb.verb): verb
+        for noun in (access, pairing, pairing_imports, hooks, cron, breakers, platforms)
+        for verb in noun.VERBS
+    }
+    | {(verb.noun, verb.verb): verb for noun in (relay_bindings, relay_messages, relay_targets) for verb in noun.VERBS}
+)
 LOCAL_VERBS: dict[tuple[str, str], LocalVerb] = {
     (verb.noun, verb.verb): verb for noun in (gateway, services, imports) for verb in noun.VERBS
 }

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+from console import work_rows
 from console.changes import Changes
 from console.event_line import EventLine, event_line
 from console.mailbox_rows import HANDLED, MailboxRows
 from console.session_index import SessionIndex, since
 from console.view_events import OF_APPROVALS, OF_DELIVERIES, OF_PLATFORMS, OF_SESSIONS, ONLY_LISTED
 from console.watched import WatchedSession
-from console.work_rows import HANDLED as WORK_HANDLED
-from console.work_rows import WorkRows
 from core.api import approvals, deliveries, mailboxes, platforms, sessions, system
 from core.api.approvals import ApprovalState, ApprovalView
 from core.api.base import Event, Mark, Record, Seq, SessionId
@@ -32,7 +31,6 @@ from core.api.tasks import TaskPage
 EVENT_LIMIT = 100_000
 _DECIDED_LIMIT = 500
 _GONE_LIMIT = 20_000
-_ENDED = frozenset({DeliveryState.SENT})
 
 
 class Mirror:
@@ -45,7 +43,7 @@ class Mirror:
         self.deliveries: dict[str, DeliveryView] = {}
         self.platforms: dict[str, PlatformView] = {}
         self.mail = MailboxRows()
-        self.work = WorkRows()
+        self.work = work_rows.WorkRows()
         self.events: deque[EventLine] = deque(maxlen=EVENT_LIMIT)
         self.health: HealthView | None = None
         self.seq = Seq(0)
@@ -86,7 +84,7 @@ class Mirror:
         self.index = SessionIndex()
         self.approvals, self.deliveries, self.platforms = {}, {}, {}
         self._gone, self._asked = {}, {}
-        self.mail, self.work = MailboxRows(), WorkRows()
+        self.mail, self.work = MailboxRows(), work_rows.WorkRows()
         self.seq = Seq(0)
         self.session_total = 0
         self._changes.is_whole = True
@@ -107,6 +105,10 @@ class Mirror:
     def load_grants(self, view: approvals.GrantList) -> None:
         """Standing permissions and remembered refusals."""
         self.work.load_grants(view, self._changes)
+
+    def load_with(self, load: Callable[[Changes], None]) -> None:
+        """Have a snapshot taken in by whoever keeps its rows; what it changed is noted."""
+        load(self._changes)
 
     def load_pairings(self, view: PairingList) -> None:
         """Senders that ask or were decided about, and invitations."""
@@ -321,7 +323,7 @@ class Mirror:
         before = self.deliveries.get(key)
         if self._gone.get(key, -1) >= view.version or (before is not None and before.version >= view.version):
             return
-        if view.state in _ENDED:
+        if view.state is DeliveryState.SENT:
             self._end_delivery(view)
             return
         self.deliveries[key] = view
@@ -389,7 +391,7 @@ class Mirror:
 
     def handled_events(self) -> frozenset[type[Event]]:
         """The events that change rows or are listed on purpose."""
-        return frozenset(self._apply_event) | HANDLED | WORK_HANDLED
+        return frozenset(self._apply_event) | HANDLED | work_rows.HANDLED
 
     def busy_sessions(self) -> list[SessionView]:
         """Sessions with a run that goes on, the longest first."""

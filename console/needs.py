@@ -8,6 +8,7 @@ from console.mailbox_words import unexplained
 from console.mirror import Mirror
 from console.need import Need
 from console.outbox_needs import outbox_needs
+from console.relay_needs import relay_needs
 from console.session_words import is_quiet, silent_s
 from console.work_needs import agent_needs, orphan_needs, task_needs
 from core.api.approvals import ApprovalView
@@ -31,6 +32,7 @@ def needs(mirror: Mirror, now: float) -> list[Need]:
         *_problems(mirror),
         *_platforms(mirror, now),
         *outbox_needs(mirror, now),
+        *relay_needs(mirror, now),
         *_approvals(mirror, now),
         *_pairings(mirror, now),
         *orphan_needs(mirror, now),

@@ -8,7 +8,15 @@ from console.act_group import Act, ActGroup, GroupHost
 from console.action import Action
 from console.target import Target
 from core.api.base import PlatformName
-from core.api.breakers import BreakerMode, BreakerState, HoldBreakerOpen, ReleaseBreaker, ResetBreaker
+from core.api.breakers import (
+    BreakerMode,
+    BreakerState,
+    DisableBreaker,
+    HoldBreakerOpen,
+    ProbeBreaker,
+    ReleaseBreaker,
+    ResetBreaker,
+)
 from core.api.chats import RefreshChats
 from core.api.deliveries import SendToTarget
 from core.api.outboxes import LiftHold, OutboxState, OutboxView
@@ -26,6 +34,8 @@ class OutboxActs(ActGroup[GroupHost]):
             "breaker.reset": self._reset,
             "breaker.hold": self._hold,
             "breaker.release": self._release,
+            "breaker.disable": self._disable,
+            "breaker.probe": self._probe,
             "chats.refresh": self._refresh,
             "delivery.send": self._send,
         }
@@ -37,6 +47,8 @@ class OutboxActs(ActGroup[GroupHost]):
             "breaker.reset": self._nothing_to_reset,
             "breaker.hold": self._cannot_hold,
             "breaker.release": self._not_held_by_us,
+            "breaker.disable": self._cannot_disable,
+            "breaker.probe": self._cannot_probe,
         }
 
     def _outbox(self, target: Target) -> OutboxView | None:
@@ -66,6 +78,20 @@ class OutboxActs(ActGroup[GroupHost]):
         if view is None:
             return "no outbox is under the cursor"
         return "" if view.breaker_mode is BreakerMode.HELD else "nobody holds it"
+
+    def _cannot_disable(self, target: Target) -> str:
+        view = self._outbox(target)
+        if view is None:
+            return "no outbox is under the cursor"
+        return "it is off already" if view.breaker_mode is BreakerMode.DISABLED else ""
+
+    def _cannot_probe(self, target: Target) -> str:
+        view = self._outbox(target)
+        if view is None:
+            return "no outbox is under the cursor"
+        if view.breaker_mode is BreakerMode.HELD:
+            return "it is held: release it first"
+        return "" if view.breaker is BreakerState.OPEN else "its breaker lets messages through"
 
     async def _lift(self, target: Target, _action: Action) -> None:
         from console.widgets.confirm import ConfirmScreen
@@ -111,6 +137,41 @@ class OutboxActs(ActGroup[GroupHost]):
 
     async def _release(self, target: Target, _action: Action) -> None:
         await self._host.order(ReleaseBreaker(owner=_OWNER, name=target.platform), receipts.breaker_is)
+
+    async def _disable(self, target: Target, action: Action) -> None:
+        from console.widgets.confirm import ConfirmScreen
+
+        view = self._outbox(target)
+        waiting = 0 if view is None else view.waiting
+        lines = [
+            f"everything is sent over {text.clean(target.platform)}, whatever fails, until somebody closes its breaker",
+            f"{waiting} messages wait there now",
+        ]
+        screen = ConfirmScreen(
+            "switch this breaker off?",
+            lines,
+            loses=[action.loses],
+            typed=target.platform,
+            ask_reason=True,
+            verb="switch off",
+        )
+        if await self._host.ask(screen):
+            command = DisableBreaker(owner=_OWNER, name=target.platform, reason=screen.reason)
+            await self._host.order(command, receipts.breaker_is)
+
+    async def _probe(self, target: Target, _action: Action) -> None:
+        from console.widgets.confirm import ConfirmScreen
+
+        view = self._outbox(target)
+        if view is None:
+            self._host.say("that outbox is not there any more", "needs")
+            return
+        lines = [
+            f"the next message goes out over {text.clean(view.platform)} now, as one try",
+            f"if it fails, it is left alone for longer; last error: {text.clean(view.error) or 'none'}",
+        ]
+        if await self._host.ask(ConfirmScreen("try this account now?", lines, verb="try")):
+            await self._host.order(ProbeBreaker(owner=_OWNER, name=target.platform), receipts.breaker_is)
 
     async def _refresh(self, target: Target, _action: Action) -> None:
         platform = PlatformName(target.platform) if target.platform else None

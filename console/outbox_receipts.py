@@ -16,6 +16,8 @@ def breaker_is(view: BreakerView) -> tuple[str, str]:
     """How a breaker stands."""
     if view.mode is BreakerMode.HELD:
         return f"{view.owner} {view.name} is held: nothing is tried until it is released", "needs"
+    if view.mode is BreakerMode.DISABLED:
+        return f"the breaker of {view.owner} {view.name} is off: all goes through until a reset", "needs"
     return f"the breaker of {view.owner} {view.name} is {view.state.value.replace('_', '-')} now", "well"
 
 

@@ -24,6 +24,8 @@ from console.screens.own_cost import VitalsView
 from console.screens.pairing import PairingDeskView
 from console.screens.platforms import PlatformsView
 from console.screens.raw import RawView
+from console.screens.relay import RelayView
+from console.screens.relay_task import RelayTaskDetailView
 from console.screens.session import SessionDetailView
 from console.screens.sessions import SessionsView
 from console.screens.task import TaskDetailView
@@ -44,6 +46,8 @@ def build_views(stage: Stage, keymap: Keymap) -> dict[str, View]:
         GrantsView(stage),
         DeliveriesView(stage),
         OutboxesView(stage),
+        RelayView(stage),
+        RelayTaskDetailView(stage),
         MailboxesView(stage),
         mailbox,
         MailDetailView(stage),

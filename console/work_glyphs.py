@@ -8,11 +8,14 @@ from core.api.jobs import JobRunState, JobState
 from core.api.outboxes import OutboxState
 from core.api.pairings import InviteState, PairingState
 from core.api.profiles import PoolState
+from core.api.relay_tasks import RelayState
 from core.api.runs import CompactionState, RunnerState
 from core.api.streams import InteractionState
 from core.api.tasks import AttemptState, RunState, TaskState
 
-AutomationState = HookState | JobState | JobRunState | OutboxState | BreakerState | PairingState | InviteState
+AutomationState = (
+    HookState | JobState | JobRunState | OutboxState | BreakerState | PairingState | InviteState | RelayState
+)
 WorkState = (
     TaskState | RunState | AttemptState | PoolState | RunnerState | CompactionState | InteractionState | AutomationState
 )
@@ -77,6 +80,15 @@ WORK_STATES: dict[type[StrEnum], dict[str, tuple[str, str, str, str]]] = {
         BreakerState.CLOSED: ("✓", "+", "closed", "well"),
         BreakerState.OPEN: ("✗", "O", "open", "failing"),
         BreakerState.HALF_OPEN: ("▲", "H", "half-open", "needs"),
+    },
+    RelayState: {
+        RelayState.QUEUED: ("∙", ".", "queued", "busy"),
+        RelayState.SENDING: ("►", ">", "sending", "busy"),
+        RelayState.WORKING: ("◌", "o", "working", "busy"),
+        RelayState.COMPLETED: ("✓", "+", "completed", "well"),
+        RelayState.FAILED: ("▲", "!", "failed", "failing"),
+        RelayState.CANCELED: ("·", "-", "canceled", "quiet"),
+        RelayState.DEAD: ("✗", "x", "dead", "failing"),
     },
     PairingState: {
         PairingState.ASKED: ("◆", "?", "asks", "needs"),

@@ -12,6 +12,8 @@ from console.gateway_rows import HANDLED as GATEWAY_HANDLED
 from console.gateway_rows import GatewayRows
 from console.outbox_rows import HANDLED as OUTBOX_HANDLED
 from console.outbox_rows import OutboxRows
+from console.relay_rows import HANDLED as RELAY_HANDLED
+from console.relay_rows import RelayRows
 from core.api import approvals, profiles, tasks
 from core.api.approvals import GrantList, GrantView, PolicyApplied
 from core.api.base import Event, Record
@@ -39,6 +41,7 @@ HANDLED: frozenset[type[Event]] = frozenset(
         *GATEWAY_HANDLED,
         *OUTBOX_HANDLED,
         *AUTOMATION_HANDLED,
+        *RELAY_HANDLED,
     }
 )
 
@@ -57,6 +60,7 @@ class WorkRows:
         self.gateway = GatewayRows()
         self.outboxes = OutboxRows()
         self.automation = AutomationRows()
+        self.relay = RelayRows()
         self._below: Counter[str] = Counter()
 
     @property
@@ -127,7 +131,8 @@ class WorkRows:
                 del self.applied[:-_APPLIED_LIMIT]
                 changes.has_grants = True
             case _:
-                rows = (self.gateway, self.automation, self.outboxes)
+                # The relay goes first: a breaker of its own is not one of an outbox.
+                rows = (self.relay, self.gateway, self.automation, self.outboxes)
                 return any(each.apply(record, changes) for each in rows)
         return True
 

@@ -94,7 +94,11 @@ class AgentSection(Section, frozen=True, kw_only=True):
     fast_model: Annotated[str, Meta(max_length=200, description="model for summaries; empty is the model itself")] = ""
     system_prompt: Annotated[str, Meta(max_length=200_000, description="put before every conversation")] = ""
     tools: Annotated[
-        tuple[Name, ...], Meta(description="tools that the core offers: exec, read, write, send (messages to chats)")
+        tuple[Name, ...],
+        Meta(
+            description="tools that the core offers: exec, read, write, send (messages to chats), relay (messages to "
+            "bots)"
+        ),
     ] = ()
     workspace: Annotated[
         str, Meta(max_length=4096, description="folder of its work, relative to the home; empty is one of its own")

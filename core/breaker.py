@@ -118,10 +118,11 @@ class Ticket(msgspec.Struct, frozen=True, gc=False):
 
 
 class Probe(msgspec.Struct, frozen=True, gc=False):
-    """A call that is out while half-open. deadline: None is none."""
+    """A call that is out while half-open. deadline: None is none. began: when it was let through."""
 
     number: int
     deadline: float | None
+    began: float = 0.0
 
 
 class Breaker(msgspec.Struct, frozen=True, gc=False):
@@ -129,7 +130,7 @@ class Breaker(msgspec.Struct, frozen=True, gc=False):
 
     since: when this state began. expires: of the open time, or of a closed generation; None is never.
     streak: openings that follow each other. number: of the last call let through.
-    refused: calls not let through, over its whole life. trips: the last openings of a closed one.
+    refused: calls not let through, over its whole life. trips: the last openings of a closed one; trip_count: all.
     """
 
     since: float
@@ -146,6 +147,7 @@ class Breaker(msgspec.Struct, frozen=True, gc=False):
     trips: tuple[float, ...] = ()
     last_error: str = ""
     transitions: tuple[Transition, ...] = ()
+    trip_count: int = 0
 
 
 _replace = msgspec.structs.replace
@@ -181,7 +183,7 @@ def admitted(breaker: Breaker, now: float, settings: BreakerSettings) -> tuple[B
         if counts.requests >= settings.probes:
             return _replace(breaker, refused=breaker.refused + 1), Refusal.PROBING
         deadline_s = settings.probe_deadline_s
-        probing = (*probing, Probe(number, now + deadline_s if deadline_s else None))
+        probing = (*probing, Probe(number, now + deadline_s if deadline_s else None, now))
     asked = _replace(counts, requests=counts.requests + 1)
     return _replace(breaker, counts=asked, number=number, probing=probing), Ticket(breaker.generation, number)
 
@@ -234,6 +236,14 @@ def disabled(breaker: Breaker, now: float, settings: BreakerSettings, reason: st
     return _replace(begun, mode=BreakerMode.DISABLED, reason=_one_line(reason))
 
 
+def half_opened(breaker: Breaker, now: float, settings: BreakerSettings) -> Breaker | None:
+    """Its open time is ended by an operator: the next call is a probe. None unless it is open and decides by itself."""
+    breaker = refreshed(breaker, now, settings)
+    if breaker.state is not BreakerState.OPEN or breaker.expires is None:
+        return None
+    return _stepped(breaker, BreakerStep.TIME_OVER, now, settings, "an operator asked for a probe")
+
+
 def wait_s(breaker: Breaker, now: float, settings: BreakerSettings) -> float:
     """Seconds until a call could be let through: 0 if now, infinity if only an answer or an operator can change it.
 
@@ -257,8 +267,7 @@ def next_probe_s(breaker: Breaker, now: float) -> float | None:
 
 def is_flapping(breaker: Breaker, now: float, settings: BreakerSettings) -> bool:
     """Whether it opened too often of late, with a recovery between; a far side that stays down does not flap."""
-    trips = breaker.trips[-settings.flap_count :]
-    return len(trips) == settings.flap_count and now - trips[0] <= settings.flap_window_s
+    return _is_dense(breaker.trips[-settings.flap_count :], now, settings)
 
 
 def restored(breaker: Breaker, saved: Mark, now: Mark) -> Breaker:
@@ -331,16 +340,22 @@ def _opened(
     cause: str,
     error: str,
 ) -> Breaker:
-    follows = step is BreakerStep.PROBE_FAILED or (breaker.streak > 0 and now - breaker.since <= settings.calm_s)
+    trips, trip_count = breaker.trips, breaker.trip_count
+    if step is BreakerStep.TRIP:
+        trips, trip_count = (*trips, now)[-settings.flap_count :], trip_count + 1
+    # One that flaps is left alone longer and longer, however long it was well in between.
+    is_soon = now - breaker.since <= settings.calm_s or _is_dense(trips, now, settings)
+    follows = step is BreakerStep.PROBE_FAILED or (breaker.streak > 0 and is_soon)
     streak = breaker.streak + 1 if follows else 1
     grown_s = settings.open_s * settings.growth ** min(streak - 1, 30)
     longest_s = min(max(settings.open_cap_s, settings.open_s), grown_s)
     open_s = longest_s * (1.0 - settings.jitter * random()) if settings.jitter else longest_s
-    trips = breaker.trips
-    if step is BreakerStep.TRIP:
-        trips = (*trips, now)[-settings.flap_count :]
     begun = _stepped(breaker, step, now, settings, f"{cause}: {error}" if error else cause)
-    return _replace(begun, expires=now + open_s, streak=streak, trips=trips)
+    return _replace(begun, expires=now + open_s, streak=streak, trips=trips, trip_count=trip_count)
+
+
+def _is_dense(trips: tuple[float, ...], now: float, settings: BreakerSettings) -> bool:
+    return len(trips) == settings.flap_count and now - trips[0] <= settings.flap_window_s
 
 
 def _stepped(breaker: Breaker, step: BreakerStep, now: float, settings: BreakerSettings, cause: str) -> Breaker:

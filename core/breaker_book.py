@@ -4,8 +4,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from core.api.base import Actor
-from core.api.breakers import BreakerList, BreakerView, HoldBreakerOpen, ListBreakers, ReleaseBreaker, ResetBreaker
-from core.api.errors import NotFound
+from core.api.breakers import (
+    BreakerList,
+    BreakerView,
+    DisableBreaker,
+    HoldBreakerOpen,
+    ListBreakers,
+    ProbeBreaker,
+    ReleaseBreaker,
+    ResetBreaker,
+)
+from core.api.errors import ConflictError, NotFound
+from core.breaker import Breaker, BreakerMode, BreakerState
 from core.handlers import CommandHandlers, QueryHandlers
 from core.journal import Journal
 
@@ -32,6 +42,37 @@ class BreakerOwner(Protocol):
         """End a hold. Raises ConflictError when there is none."""
         ...
 
+    async def disable_breaker(self, name: str, reason: str, actor: Actor) -> BreakerView:
+        """Let everything through one until it is reset."""
+        ...
+
+    async def probe_breaker(self, name: str, actor: Actor) -> BreakerView:
+        """End its open time, and a wait that the far side asked for. Raises ConflictError when it is not open."""
+        ...
+
+
+def not_held(name: str, breaker: Breaker) -> ConflictError:
+    """Nobody holds it, so nobody can end that."""
+    return ConflictError(
+        f"nobody holds the breaker of {name}",
+        key="mode",
+        expected=BreakerMode.HELD.value,
+        found=breaker.mode.value,
+        fix="reset it to close it",
+    )
+
+
+def not_to_probe(name: str, breaker: Breaker) -> ConflictError:
+    """There is no open time that could be ended."""
+    is_held = breaker.mode is BreakerMode.HELD
+    return ConflictError(
+        f"the breaker of {name} is {'held by an operator' if is_held else breaker.state.value.replace('_', '-')}",
+        key="state",
+        expected=BreakerState.OPEN.value,
+        found=breaker.mode.value if is_held else breaker.state.value,
+        fix="release it first" if is_held else "it lets calls through: nothing needs to be done",
+    )
+
 
 class BreakerBook:
     """Who owns which breakers."""
@@ -49,7 +90,13 @@ class BreakerBook:
     @property
     def commands(self) -> CommandHandlers:
         """Who carries out which command."""
-        return {ResetBreaker: self.reset, HoldBreakerOpen: self.hold, ReleaseBreaker: self.release}
+        return {
+            ResetBreaker: self.reset,
+            HoldBreakerOpen: self.hold,
+            ReleaseBreaker: self.release,
+            DisableBreaker: self.disable,
+            ProbeBreaker: self.probe,
+        }
 
     @property
     def queries(self) -> QueryHandlers:
@@ -73,6 +120,14 @@ class BreakerBook:
     async def release(self, command: ReleaseBreaker, actor: Actor) -> BreakerView:
         """End a hold."""
         return await self._owner(command.owner).release_breaker(command.name, actor)
+
+    async def disable(self, command: DisableBreaker, actor: Actor) -> BreakerView:
+        """Let everything through one."""
+        return await self._owner(command.owner).disable_breaker(command.name, command.reason, actor)
+
+    async def probe(self, command: ProbeBreaker, actor: Actor) -> BreakerView:
+        """Let one be tried now."""
+        return await self._owner(command.owner).probe_breaker(command.name, actor)
 
     def _owner(self, name: str) -> BreakerOwner:
         owner = self._owners.get(name)

@@ -1,13 +1,10 @@
-"""The composition root: builds the store, the journal and the shells, joins them, and is the local Hermes."""
+"""The local Hermes: opens the store, starts all parts of a core in order, stops them in order."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from core.agent_side import AgentSide
-from core.alarms import Alarms
 from core.api import system
 from core.api.base import SYSTEM, Actor, Command, Query, R, Record, Seq, V
 from core.api.errors import ConfigError, HermesError, Unavailable
@@ -15,25 +12,17 @@ from core.api.pairings import ImportPairing
 from core.api.platforms import TROUBLED
 from core.api.processes import GetDrain
 from core.api.system import AlarmRaised, CoreStarted, Shutdown, ShutdownReceipt, ShutdownStarted
-from core.automation_side import AutomationSide
 from core.boots import Boot, boot_put, next_boot
 from core.clock import Clock, SystemClock
 from core.config import Config
-from core.conversations import SessionConversations
 from core.gateway.forgetting import Forgetting
 from core.gateway.restart import Recovered
-from core.gateway_side import GatewaySide
 from core.handlers import Handlers
 from core.health import Gauges, Health
-from core.ids import IdSource
-from core.journal import Journal
+from core.kernel_parts import KernelParts
 from core.lag import LagMeter
-from core.mailroom import Mailroom
-from core.run_book import BookOfRuns
 from core.store import open_store
 from core.store.base import Store
-from core.supervisor import Supervisor
-from core.task_post import MailedTasks
 from core.upkeep import Upkeep
 from core.vault import Vault
 
@@ -49,7 +38,7 @@ async def _no_step(_part: str) -> None:
     """Nobody asks what is being started."""
 
 
-class Kernel:
+class Kernel(KernelParts):
     """The local Hermes. Made by `open`; lives on one loop."""
 
     def __init__(
@@ -64,16 +53,16 @@ class Kernel:
         floor_at: float,
         safe_mode: str = "",
     ) -> None:
-        settings = config.settings
-        self.settings = settings
-        self._clock = clock
-        self._store = store
-        self._boot = boot
-        self._ids = IdSource(clock, floor_at=floor_at)
-        self._random = random.Random()  # noqa: S311 - for backoff, not for secrets
-        self.journal = Journal(store, clock)
-        self._alarms = Alarms(self.journal)
-        self.supervisor = Supervisor(clock, self._alarms.service, self._alarms.job)
+        super().__init__(
+            home=home,
+            config=config,
+            clock=clock,
+            store=store,
+            boot=boot,
+            vault=vault,
+            floor_at=floor_at,
+            facade=self,
+        )
         self._lag = LagMeter(clock)
         self.stopped = asyncio.Event()
         self.is_closing = False
@@ -81,74 +70,6 @@ class Kernel:
         self.safe_mode = safe_mode
         self._http_problem = ""
         self._recovered = Recovered()
-        self.mail = Mailroom(
-            journal=self.journal,
-            store=store,
-            clock=clock,
-            supervisor=self.supervisor,
-            boot=boot.number,
-            random=self._random.random,
-            on_fault=self._alarms.job,
-        )
-        self.agents: AgentSide = AgentSide(
-            home=home,
-            settings=settings,
-            store=store,
-            journal=self.journal,
-            clock=clock,
-            ids=self._ids,
-            supervisor=self.supervisor,
-            boot=boot.number,
-            random=self._random.random,
-            secret=vault.get,
-            learn=vault.learn,
-            on_runner=lambda session_id: self.gateway.show_runner(session_id),  # noqa: PLW0108 - made below
-            on_fault=self._alarms.job,
-        )
-        self.gateway: GatewaySide = GatewaySide(
-            home=home,
-            settings=settings,
-            store=store,
-            journal=self.journal,
-            mail=self.mail,
-            clock=clock,
-            ids=self._ids,
-            supervisor=self.supervisor,
-            boot=boot.number,
-            random=self._random.random,
-            vault=vault,
-            agents=self.agents.runs,
-            agent_names=lambda: [str(name) for name in self.agents.profiles.names()],
-            runner_of=self.agents.runners.view,
-            books=BookOfRuns(lambda: self.agents.tasking.ledger),
-            log=self._alarms.line,
-            on_fault=self._alarms.job,
-            facade=self,
-            origins=config.origins,
-            environment=config.environment,
-        )
-        conversations = SessionConversations(
-            lanes=self.gateway.lanes,
-            sessions=self.gateway.sessions,
-            operations=self.gateway.operations,
-            sends_to=self.gateway.turns.sends_to,
-        )
-        sending = self.gateway.delivering.sending
-        self.agents.join(conversations, MailedTasks(self.mail.boxes), sending, self._alarms.job)
-        self.automation = AutomationSide(
-            home=home,
-            settings=settings,
-            store=store,
-            journal=self.journal,
-            clock=clock,
-            ids=self._ids,
-            supervisor=self.supervisor,
-            boot=boot.number,
-            facade=self,
-            agents=lambda: map(str, self.agents.profiles.names()),
-            on_fault=self._alarms.job,
-            post=sending,
-        )
         self._build_health(home, config)
         self._handlers = self._build_handlers()
 
@@ -233,6 +154,7 @@ class Kernel:
         handlers.add(commands=self.gateway.commands, queries=self.gateway.queries)
         handlers.add(commands=self.agents.commands, queries=self.agents.queries)
         handlers.add(commands=self.automation.commands, queries=self.automation.queries)
+        handlers.add(commands=self.relay.commands, queries=self.relay.queries)
         handlers.add(commands=self.mail.operations.commands, queries=self.mail.operations.queries)
         return handlers
 
@@ -284,9 +206,11 @@ class Kernel:
         await self._step("intake", self.gateway.platforms.stop_intake())
         cut_off = await self._step("runs", self.gateway.restart.drain(drain_s, self.gateway.drains.is_over))
         self.gateway.drains.ended(cut_off or 0)
+        await self._step("relay", self.relay.stop())
         await self._step("deliveries", self.mail.stop(_SEND_LIMIT_S))
         await self._step("agents", self.agents.close())
         await self._step("http", self.gateway.http.stop())
+        await self._step("connections", self.relay.close())
         await self.supervisor.stop(deadline_s=_STOP_LIMIT_S)
         await self._step("mail", self.mail.close())
         self.journal.close()
@@ -310,6 +234,7 @@ class Kernel:
         await self.gateway.platforms.stop_intake()
         await self.mail.open()
         await self.gateway.open()
+        await self.relay.show()
         await self.automation.jobs.show()
         await self._say_started()
         self.supervisor.start("loop lag", self._lag.run)
@@ -327,6 +252,7 @@ class Kernel:
         await on_step("mailboxes")
         await self.mail.open()
         await self.gateway.open()
+        await self.relay.open()
         await on_step("agents")
         await self.agents.open()
         await self.gateway.deliveries.recover()
@@ -351,6 +277,8 @@ class Kernel:
         self.agents.tasking.start()
         self.supervisor.start("memories", self.agents.endings.run)
         await self.automation.start()
+        await on_step("relay")
+        await self.relay.start()
 
     async def _give_up(self) -> None:
         """End what a start that failed has begun by then."""

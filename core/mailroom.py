@@ -9,8 +9,8 @@ from core.api.mail import DeadReason, MailState
 from core.api.mailboxes import MailboxPolicy, MailboxState
 from core.api.system import AlarmRaised
 from core.clock import Clock
-from core.gateway.ports import Gate, GiveUp, Letter, LetterHandler, Outline, Owner, TooEarly, TryAgain
 from core.journal import Journal
+from core.letters import Gate, GiveUp, Letter, LetterHandler, Outline, Owner, TooEarly, TryAgain
 from core.mailbox.calls import Calls
 from core.mailbox.consumer import Reject, Retry, Settlement
 from core.mailbox.consumer import TooEarly as PutOff
@@ -26,7 +26,9 @@ from core.mailbox.transaction import Transaction
 from core.mailbox.watches import Watches
 from core.store.base import Committed, Put, Store
 from core.supervisor import Supervisor
+from core.waits import task_group
 
+_CALLS_AT_A_TIME = 1_000
 UNDELIVERABLE = MailboxName("undeliverable")
 """Mailbox that keeps messages to unknown or ended agents as dead letters."""
 
@@ -117,6 +119,15 @@ class Mailroom:
             journal=journal, store=store, clock=clock, supervisor=supervisor, boot=boot, random=random
         )
         self.consumers = Consumers(clock, supervisor, random=random, on_alarm=self._on_alarm)
+        # Calls to far sides mostly wait: many that hang must leave room for those that answer, and for work here.
+        self.callers = Consumers(
+            clock,
+            supervisor,
+            random=random,
+            on_alarm=self._on_alarm,
+            max_concurrent_deliveries=_CALLS_AT_A_TIME,
+            service="mail heartbeats of calls",
+        )
         self.router = Router(
             self.boxes,
             clock,
@@ -139,7 +150,9 @@ class Mailroom:
 
     async def stop(self, deadline_s: float) -> None:
         """Give nothing more to handlers, and wait for those that run."""
-        await self.consumers.stop(deadline_s=deadline_s)
+        async with task_group() as stops:
+            stops.create_task(self.consumers.stop(deadline_s=deadline_s))
+            stops.create_task(self.callers.stop(deadline_s=deadline_s))
 
     async def close(self) -> None:
         """Write what is noted."""
@@ -211,6 +224,39 @@ class Mailroom:
         gate: Gate | None = None,
     ) -> None:
         """Give the messages of a mailbox to a handler once it is ready."""
+        self._attach(self.consumers, mailbox, handler, concurrency, work_limit_s, ready, gate)
+
+    def consume_calls(
+        self,
+        mailbox: str,
+        handler: LetterHandler,
+        *,
+        concurrency: int,
+        ready: Callable[[], Awaitable[None]],
+        gate: Gate,
+    ) -> None:
+        """The same for a handler that calls a far side, of which there may be a thousand that hang."""
+        self._attach(self.callers, mailbox, handler, concurrency, 0.0, ready, gate)
+
+    async def remove(self, mailbox: str) -> None:
+        """Give its messages to nobody any more, and remove it. Raises ConflictError while it holds anything."""
+        for consumers in (self.consumers, self.callers):
+            if consumers.has(mailbox):
+                await consumers.detach(mailbox)
+        if self.boxes.find(mailbox) is not None:
+            await self.boxes.delete(mailbox, actor=SYSTEM)
+        self.boxes.owners.pop(mailbox, None)
+
+    def _attach(
+        self,
+        consumers: Consumers,
+        mailbox: str,
+        handler: LetterHandler,
+        concurrency: int,
+        work_limit_s: float,
+        ready: Callable[[], Awaitable[None]],
+        gate: Gate | None,
+    ) -> None:
         box = self.boxes.get(mailbox)
 
         async def handle(mail: Mail) -> Settlement:
@@ -225,7 +271,7 @@ class Mailroom:
             return Settlement.SETTLED
 
         # The handler's own rules say when to try again, and the gate whom to try at all.
-        self.consumers.attach(
+        consumers.attach(
             box,
             handle,
             name=mailbox,
@@ -239,6 +285,7 @@ class Mailroom:
     def wake(self, mailbox: str) -> None:
         """Have the gate of a mailbox asked again."""
         self.consumers.wake(mailbox)
+        self.callers.wake(mailbox)
 
     def _letter(self, box: Mailbox, mail: Mail) -> Letter:
         now = self._clock.monotonic()

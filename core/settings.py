@@ -10,6 +10,7 @@ from core.agent_settings import AgentSettings, ScriptedSettings
 from core.api.sessions import Mode
 from core.automation_settings import HookSettings, JobSettings
 from core.platform_settings import ApiServerSettings, LoopbackSettings, PlatformSettings, WebhookSettings
+from core.relay_settings import RelaySettings
 from core.section import Name, SecretRef, Section
 
 
@@ -184,6 +185,7 @@ class Settings(Section, frozen=True, kw_only=True):
     cron: Annotated[dict[Name, JobSettings], Meta(description="jobs that begin by the clock, by name")] = msgspec.field(
         default_factory=dict[Name, JobSettings]
     )
+    relay: RelaySettings = RelaySettings()
     console: ConsoleSettings = ConsoleSettings()
 
 

@@ -7,7 +7,7 @@ from core.agents.ports import QueuedTask
 from core.api.base import Actor, MailId
 from core.api.errors import NotFound
 from core.api.mailboxes import MailboxPolicy, MailboxState
-from core.gateway.ports import Owner
+from core.letters import Owner
 from core.mailbox.mailbox import Mailbox
 from core.mailbox.mailboxes import Mailboxes
 from core.mailbox.message import Draft

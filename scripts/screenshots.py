@@ -7,7 +7,7 @@ from pathlib import Path
 
 from console.app import ConsoleApp
 from console.options import ConsoleOptions
-from core.connect import open_embedded, prepare_demo
+from core.connect import open_demo, prepare_demo
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 SIZE = (120, 36)
@@ -20,6 +20,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "tasks": ("6",),
     "mailboxes": ("4",),
     "dead_letters": ("d",),
+    "relay": ("5", "1"),
     "platforms": ("7",),
     "pairing": ("colon", *"pairing", "enter"),
     "outboxes": ("colon", *"outboxes", "enter"),
@@ -33,7 +34,7 @@ _FONT_FACE = re.compile(r"@font-face\s*\{.*?\}\s*", re.DOTALL)
 
 async def draw(home: Path) -> None:
     """Run the console on that home and save what it shows."""
-    hermes = await asyncio.to_thread(open_embedded, home)
+    hermes = await asyncio.to_thread(open_demo, home)
     try:
         app = ConsoleApp(lambda: hermes, ConsoleOptions(home=home, is_embedded=True, on_quit="stop", demo=True))
         async with app.run_test(size=SIZE) as pilot:

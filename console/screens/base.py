@@ -179,7 +179,7 @@ class View:
     PANES: ClassVar[tuple[str, ...]] = ("table",)
     detail_rows: int = 0
     has_wide_detail: bool = False
-    is_stacked: ClassVar[bool] = False
+    is_stacked: bool = False
     TITLE: ClassVar[str] = ""
 
     def __init__(self, stage: Stage) -> None:

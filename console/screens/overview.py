@@ -6,6 +6,7 @@ from console.changes import Changes
 from console.glyphs import tone_badge
 from console.need import Need
 from console.needs import needs
+from console.relay_facts import target_pane
 from console.screens.base import ListView, Stage, gone_row
 from console.screens.empty import first_step_fields
 from console.screens.system_facts import latest_facts, platform_lines, system_facts
@@ -18,6 +19,7 @@ from core.api.approvals import ApprovalState
 
 _SUBJECT_WIDTH = 18
 _LEAST_SYSTEM_ROWS = 11
+_FAR_SIDE = "targets "
 
 
 class OverviewView(ListView):
@@ -153,7 +155,9 @@ class OverviewView(ListView):
         task = self.mirror.work.tasks.get(need.argument) if need.place == "task" else None
         if task is not None:
             return Target(task_id=str(task.id), session_id=str(task.session_id))
-        return Target(platform=need.argument) if need.place == "platforms" else Target()
+        platform = need.argument if need.place == "platforms" else ""
+        is_far_side = need.place == "relay" and need.argument.startswith(_FAR_SIDE)
+        return Target(platform=platform, origin=need.argument.removeprefix(_FAR_SIDE) if is_far_side else "")
 
     def opened(self, row_id: str) -> None:
         """To the object of the line."""
@@ -183,6 +187,9 @@ class OverviewView(ListView):
         task = self.mirror.work.tasks.get(target.task_id)
         if task is not None:
             facts += task_peek(task, age, use_ascii=self.stage.use_ascii)
+        far = self.mirror.work.relay.targets.get(target.origin)
+        if far is not None:
+            facts += target_pane(far, age, clock=lambda mark: text.clock_time(mark.at))
         view = self.mirror.sessions.get(target.session_id)
         if view is not None:
             facts += peek(view, approval, age, use_ascii=self.stage.use_ascii)

@@ -8,6 +8,7 @@ from console.glyphs import badge, tone_badge
 from console.mailbox_words import difference
 from console.mirror import Mirror
 from console.platform_facts import PLATFORM_ORDER, platform_facts
+from console.relay_facts import overview_words
 from console.screens.base import Stage
 from console.session_facts import Fact
 from console.widgets.meter import spark
@@ -41,7 +42,7 @@ def system_facts(stage: Stage) -> list[Fact]:
         return [*facts, *core_facts(stage)]
     facts += [("sessions", _sessions(stage), "plain"), _queues(mirror)]
     facts += _mailboxes(stage)
-    facts += [("deliveries", *_deliveries(mirror)), *_platforms(stage)]
+    facts += [("deliveries", *_deliveries(mirror)), *_relay(stage), *_platforms(stage)]
     facts += [*_agents(mirror), *_tasks(mirror), *_rates(stage)]
     core = core_facts(stage)
     # Beside a narrow terminal's list there is room for one line; the rest is in :vitals.
@@ -89,6 +90,13 @@ def _deliveries(mirror: Mirror) -> tuple[str, str]:
         return "all answers arrived", "plain"
     words = "   ".join(f"{count} {state.value}" for state, count in sorted(counts.items()))
     return words, "failing" if counts.get(DeliveryState.DEAD) else "needs"
+
+
+def _relay(stage: Stage) -> Iterable[Fact]:
+    relay = stage.mirror.work.relay
+    # Who relays nothing need not read of it.
+    if relay.bindings or relay.targets or relay.is_paused or relay.error:
+        yield "relay", *overview_words(relay, stage.age_s)
 
 
 def _platforms(stage: Stage) -> Iterable[Fact]:

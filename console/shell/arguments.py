@@ -25,11 +25,20 @@ NOUNS = {
     "profiles": "the homes of this user",
     "import": "take over what another gateway has",
     "audit": "who did what",
-    "breakers": "accounts whose sending is held back",
+    "breakers": "far sides that are left alone, and who decides",
+    "relay": "messages from bot to bot, and where bots are",
     "hooks": "programs that are told what happens",
     "cron": "work that begins by the clock",
 }
 _ALSO = {"mailbox": ["mailboxes"]}
+_OTHER_VERBS = {
+    ("relay", "add_binding"): ["add-binding"],
+    ("relay", "list_bindings"): ["list-bindings"],
+    ("relay", "remove_binding"): ["remove-binding", "del_binding", "del-binding"],
+    ("relay", "undo_binding"): ["undo-binding"],
+    ("relay", "test_relay"): ["test-relay", "test"],
+}
+"""Spellings that others have for a verb."""
 _PLAIN = {
     "serve": "run the core without a screen, until told to stop",
     "attach": "open the screen on a core that runs",
@@ -105,7 +114,10 @@ def _verbs_of(nouns: Any, below: dict[str, Any], noun: str) -> Any:
 
 
 def _leaf(parsers: Any, name: str, doc: str, *, noun: str, verb: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = parsers.add_parser(name, help=doc, description=doc, allow_abbrev=False)
+    aliases = _OTHER_VERBS.get((noun, verb), [])
+    parser: argparse.ArgumentParser = parsers.add_parser(
+        name, aliases=aliases, help=doc, description=doc, allow_abbrev=False
+    )
     _add_globals(parser, is_top=False)
     parser.set_defaults(noun=noun, verb=verb)
     return parser

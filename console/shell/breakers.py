@@ -1,4 +1,4 @@
-"""Shell commands about circuit breakers: list, hold, release, reset."""
+"""Shell commands about circuit breakers: list, hold, release, reset, disable, probe."""
 
 import argparse
 
@@ -12,8 +12,10 @@ from core.api.breakers import (
     BreakerList,
     BreakerMode,
     BreakerView,
+    DisableBreaker,
     HoldBreakerOpen,
     ListBreakers,
+    ProbeBreaker,
     ReleaseBreaker,
     ResetBreaker,
 )
@@ -37,7 +39,7 @@ def _rows(found: BreakerList, now: Mark, width: int | None) -> list[str]:
         (
             view.owner,
             view.name,
-            _state(view),
+            breaker_state(view),
             since(view.since, now),
             age(max(0.0, view.next_probe.mono - now.mono)) if view.next_probe else "-",
             str(view.failures),
@@ -49,7 +51,8 @@ def _rows(found: BreakerList, now: Mark, width: int | None) -> list[str]:
     return table(head, rows, width=width) if rows else []
 
 
-def _state(view: BreakerView) -> str:
+def breaker_state(view: BreakerView) -> str:
+    """Its state, and who decides when it does not."""
     word = view.state.value.replace("_", "-")
     mode = "" if view.mode is BreakerMode.AUTOMATIC else f" ({view.mode.value})"
     return f"{word}{mode}{' flapping' if view.is_flapping else ''}"
@@ -85,6 +88,16 @@ async def _reset(call: Call) -> None:
     _give(call, await call.execute(ResetBreaker(owner=args.owner, name=args.name, reason=args.reason)))
 
 
+async def _disable(call: Call) -> None:
+    args = call.args
+    call.confirm(f"disabling the breaker of {args.owner} {args.name}", "breaker.disable")
+    _give(call, await call.execute(DisableBreaker(owner=args.owner, name=args.name, reason=args.reason)))
+
+
+async def _probe(call: Call) -> None:
+    _give(call, await call.execute(ProbeBreaker(owner=call.args.owner, name=call.args.name)))
+
+
 def _give(call: Call, view: BreakerView) -> None:
     call.give(view, lambda: [breaker_is(view)[0]])
 
@@ -94,4 +107,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("breakers", "hold", "let nothing through until it is released", _add_named_reason, _hold),
     Verb("breakers", "release", "end a hold", _add_name, _release),
     Verb("breakers", "reset", "close it, whatever failed", _add_reset, _reset),
+    Verb("breakers", "disable", "let everything through until it is reset", _add_reset, _disable),
+    Verb("breakers", "probe", "end its open time: the next call goes through", _add_name, _probe),
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from console.shell import session_queue
 from console.shell.call import Call, Verb
-from console.shell.flags import add_reason, add_session, add_yes
+from console.shell.flags import add_reason, add_session, add_wait, add_yes
 from console.shell.printing import ages, block, facts, since, table
 from console.shell.waiting import wait_for_answer
 from console.text import age, stamp
@@ -206,12 +206,7 @@ def _add_send(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=[mode.value for mode in Mode], help="what it does to a busy session")
     parser.add_argument("--model", default="", help="in place of the agent's own, for this turn alone")
     parser.add_argument("--key", dest="once", metavar="TEXT", default="", help="the same key is taken once")
-    _add_wait(parser)
-
-
-def _add_wait(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--wait", action="store_true", help="wait for the answer and print it")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="with --wait: give up after that")
+    add_wait(parser)
 
 
 async def _send(call: Call) -> int | None:
@@ -232,7 +227,7 @@ def _add_open(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("chat", metavar="CHAT", help="name of the chat there")
     parser.add_argument("text", metavar="TEXT", help="the first message; - reads it from stdin")
     parser.add_argument("--agent", help="who answers, in place of the platform's agent")
-    _add_wait(parser)
+    add_wait(parser)
 
 
 async def _open(call: Call) -> int | None:

@@ -34,6 +34,9 @@ class Dialog(ModalScreen[Result]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "close", show=False, id="nav.back"),
+        # Pasted or typed fast, what follows a tab must not run into the field before it.
+        Binding("tab", "app.focus_next", "next field", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", "field before", show=False, priority=True),
     ]
 
     title_text: str = ""
@@ -65,6 +68,10 @@ class Dialog(ModalScreen[Result]):
         return Horizontal(Lines([(label, "quiet")]), control, classes="row")
 
     @staticmethod
-    def entry(ident: str, hint: str = "") -> LineInput:
-        """A line to type in."""
-        return LineInput(placeholder=hint, id=ident, compact=True, select_on_focus=False)
+    def entry(ident: str, hint: str = "", *, value: str = "", is_first: bool = False) -> LineInput:
+        """A line to type in. value: what is in it; is_first: a dialog whose focus is on `.first` begins here.
+
+        Both are there before the first key can be: what is set when the dialog is up would undo what was typed.
+        """
+        classes = "first" if is_first else None
+        return LineInput(value or None, hint, id=ident, classes=classes, compact=True, select_on_focus=False)

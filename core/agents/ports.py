@@ -133,6 +133,28 @@ class Courier(Protocol):
         ...
 
 
+class Bots(Protocol):
+    """Bots elsewhere, as far as agents write to them."""
+
+    def names(self, session_id: SessionId) -> Sequence[str]:
+        """Those that a conversation can reach, by name."""
+        ...
+
+    def addressed(self, name: str, session_id: SessionId) -> str:
+        """Where the bot is that is meant. Raises NotFound, ConflictError, and Refused while nothing may be sent."""
+        ...
+
+    async def send_to(
+        self, session_id: SessionId, name: str, text: str, *, agent: AgentName, key: str, wait_s: float = 0.0
+    ) -> str:
+        """Store a message for a bot, once for each key; what the agent is told: the answer when it comes within wait_s,
+        else it comes into the conversation later.
+
+        Raises HermesError: then nothing is sent.
+        """
+        ...
+
+
 class QueuedTask(msgspec.Struct, frozen=True):
     """A task as it waits in its mailbox. body: as it was posted, decoded by its owner."""
 

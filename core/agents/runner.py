@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from core.agents.memory_provider import MemoryTools
-from core.agents.ports import Courier, ToolHost
+from core.agents.ports import Bots, Courier, ToolHost
 from core.api.base import AgentName, RunId, SessionId, TaskId
 from core.api.policies import ExecutionPolicy, FieldEnforcement, Runtime
 from core.api.runs import RunReport, Stop, TurnEnded
@@ -125,6 +125,7 @@ class RunnerContext(msgspec.Struct, frozen=True, kw_only=True):
     workspace: its only folder, which may not be there yet; secret: resolves a
     reference of the configuration (reads the disk: call it off the loop); random: numbers in [0, 1).
     tools: runs the core's tools, sandboxed. policy: of the profile. courier: takes messages to chats, None for nobody.
+    bots: bots elsewhere that messages can be sent to.
     """
 
     clock: Clock
@@ -136,6 +137,7 @@ class RunnerContext(msgspec.Struct, frozen=True, kw_only=True):
     tools: ToolHost
     policy: ExecutionPolicy = ExecutionPolicy()
     courier: Courier | None = None
+    bots: Bots | None = None
 
 
 def unready(*, is_open: bool, is_closed: bool, is_busy: bool) -> TurnEnded | None:

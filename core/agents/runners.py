@@ -8,7 +8,7 @@ from core.agent_settings import AgentSettings
 from core.agents.adapters import Adapter, load_adapter
 from core.agents.kept import Kept, Make, Tally, fits, is_alive, make_of, runner_view
 from core.agents.places import check_apart
-from core.agents.ports import Courier, ToolHost
+from core.agents.ports import Bots, Courier, ToolHost
 from core.agents.profile import model_of, with_model
 from core.agents.runner import Runner, RunnerContext
 from core.agents.tools import assets, folders
@@ -83,6 +83,7 @@ class Runners:
         self._reap_at = 0.0
         self._is_closed = False
         self.courier: Courier | None = None
+        self.bots: Bots | None = None
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -316,6 +317,7 @@ class Runners:
             tools=self._tools,
             policy=make.policy,
             courier=self.courier,
+            bots=self.bots,
         )
         return self._adapters[make.kind].create(make.agent, settings, context)
 

@@ -10,10 +10,13 @@ TASKS_PLATFORM = PlatformName("tasks")
 CRON_PLATFORM = PlatformName("cron")
 """Platform of sessions that belong to a job of the clock."""
 
+RELAY_PLATFORM = PlatformName("relay")
+"""Platform of sessions in which messages of peers are answered."""
+
 GROUP_OWNER = "group"
 """Stands for the platform in `user` of a session that all in a chat share: `group:PLATFORM:CHAT`."""
 
-RESERVED_PLATFORMS = frozenset({TASKS_PLATFORM, CRON_PLATFORM, GROUP_OWNER})
+RESERVED_PLATFORMS = frozenset({TASKS_PLATFORM, CRON_PLATFORM, RELAY_PLATFORM, GROUP_OWNER})
 """Names that no connection can have."""
 
 

@@ -84,6 +84,12 @@ def is_secret(hint: Any) -> bool:
     return any(is_secret(item) for item in options(base) if item is not base)
 
 
+def is_secret_list(hint: Any) -> bool:
+    """Whether the value is a list of references, none of which is ever shown."""
+    base, _ = unwrapped(hint)
+    return typing.get_origin(base) is tuple and any(is_secret(item) for item in typing.get_args(base))
+
+
 def doc_of(hint: Any) -> str:
     """The description of a key."""
     return next((meta.description for meta in unwrapped(hint)[1] if meta.description), "")
@@ -116,11 +122,18 @@ def allowed(hint: Any) -> str:
     """What a key takes, in words."""
     if is_secret(hint):
         words = ["env:NAME or file:PATH"]
+    elif is_secret_list(hint):
+        words = [f"a list of {_bounds_of_list(hint)}env:NAME or file:PATH"]
     else:
         words = [_allowed_one(item, unwrapped(hint)[1]) for item in options(hint) if item is not type(None)]
     if type(None) in options(hint):
         words.append("null")
     return " or ".join(words)
+
+
+def _bounds_of_list(hint: Any) -> str:
+    most = next((meta.max_length for meta in unwrapped(hint)[1] if meta.max_length), None)
+    return f"at most {most} of " if most else ""
 
 
 def _allowed_one(hint: Any, outer: tuple[Meta, ...]) -> str:
@@ -189,12 +202,19 @@ def leaves(value: Any, hint: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath,
 
 def references(value: Any, hint: Any) -> frozenset[str]:
     """Every reference to a secret that is in force."""
-    found = leaves(value, hint)
-    return frozenset(item for _, item, kind in found if isinstance(item, str) and is_secret(kind))
+    found: set[str] = set()
+    for _, item, kind in leaves(value, hint):
+        if is_secret_list(kind):
+            found.update(item)
+        elif isinstance(item, str) and is_secret(kind):
+            found.add(item)
+    return frozenset(found)
 
 
 def shown(value: Any, hint: Any) -> str:
     """A value as an operator sees it. Of a secret only the kind of its reference."""
+    if is_secret_list(hint):
+        return ", ".join(shown(item, typing.get_args(unwrapped(hint)[0])[0]) for item in value) or "[]"
     if is_secret(hint) and value is not None:
         kind, colon, _ = str(value).partition(":")
         return f"{kind}:{_MASK}" if colon and is_reference(str(value)) else _MASK
@@ -218,6 +238,8 @@ class Check:
             self._section(value, choices, path)
         elif (entries := entries_of(hint)) is not None:
             self._entries(value, entries, path)
+        elif is_secret_list(hint):
+            self._secrets(value, hint, path)
         elif is_secret(hint):
             self._secret(value, hint, path)
         else:
@@ -308,6 +330,18 @@ class Check:
         if not isinstance(value, str) or not is_reference(value):
             fix = "put the secret into a file of mode 600 or a variable and write file:PATH or env:NAME here"
             self.fault(path, "must be a reference, not the secret itself", fix=fix)
+
+    def _secrets(self, value: Any, hint: Any, path: KeyPath) -> None:
+        given: Any = value
+        try:
+            msgspec.convert(["env:NAME"] * len(given) if isinstance(value, list) else None, hint)
+        except msgspec.ValidationError:
+            # What was written may be the secret itself.
+            self.fault(path, "cannot be that", fix=f"allowed: {allowed(hint)}")
+            return
+        item_hint = typing.get_args(unwrapped(hint)[0])[0]
+        for place, item in enumerate(given):
+            self._secret(item, item_hint, (*path, str(place)))
 
     def _leaf(self, value: Any, hint: Any, path: KeyPath) -> None:
         try:

@@ -13,10 +13,10 @@ from core.gateway.pairing_requests import PairingRequests
 from core.gateway.pairing_rows import Outboxes, PairingRows
 from core.gateway.pairings import Pairings, StopsRuns
 from core.gateway.platform import Inbound, Limits
-from core.gateway.ports import MailTransaction
 from core.handlers import CommandHandlers, QueryHandlers
 from core.ids import IdSource
 from core.journal import Journal
+from core.letters import MailTransaction
 from core.store.base import Store
 from core.supervisor import Supervisor
 from core.waits import Waits

@@ -5,13 +5,12 @@ import math
 import msgspec
 
 from core.api.base import Mark, PlatformName
-from core.api.breakers import BreakerMode, BreakerState, BreakerView
+from core.api.breakers import BreakerMode, BreakerState
 from core.api.outboxes import OutboxState, OutboxView
 from core.breaker import BreakerMode as Mode
-from core.breaker import is_flapping, next_probe_s
 from core.gateway.account import Account, Limits
 from core.gateway.platform import Limits as PlatformLimits
-from core.gateway.ports import Outline
+from core.letters import Outline
 from core.limiter import Rate
 from core.platform_settings import ChatSettings, PlatformSettings
 
@@ -74,26 +73,6 @@ def outbox_view(
         breaker=BreakerState(breaker.state.value),
         breaker_mode=BreakerMode(breaker.mode.value),
         breaker_since=_later(now, breaker.since - now.mono),
-    )
-
-
-def breaker_view(name: PlatformName, account: Account, now: Mark) -> BreakerView:
-    """The breaker of an account."""
-    breaker = account.breaker
-    probe_s = next_probe_s(breaker, now.mono)
-    return BreakerView(
-        owner=BREAKER_OWNER,
-        name=str(name),
-        version=breaker.generation,
-        state=BreakerState(breaker.state.value),
-        since=_later(now, breaker.since - now.mono),
-        mode=BreakerMode(breaker.mode.value),
-        next_probe=None if probe_s is None else _later(now, probe_s),
-        failures=breaker.counts.run_of_failures,
-        refused=breaker.refused,
-        reason=breaker.reason,
-        last_error=breaker.last_error,
-        is_flapping=is_flapping(breaker, now.mono, account.settings),
     )
 
 

@@ -23,16 +23,18 @@ from core.api.outboxes import (
     OutboxView,
 )
 from core.api.platforms import PlatformConnected
-from core.breaker import Breaker, BreakerMode, BreakerState, held_open, reset, restored
+from core.breaker import Breaker, BreakerMode, BreakerState, disabled, half_opened, held_open, reset, restored
+from core.breaker_book import not_held, not_to_probe
 from core.breaker_settings import BreakerSettings
+from core.breaker_view import breaker_view
 from core.clock import Clock, mark
 from core.gateway.account import Account, Hold
 from core.gateway.account_gate import AccountGate
-from core.gateway.account_view import breaker_view, limits_from, outbox_view
+from core.gateway.account_view import BREAKER_OWNER, limits_from, outbox_view
 from core.gateway.delivery import OUTBOX
 from core.gateway.platform import Limits as PlatformLimits
-from core.gateway.ports import Mailroom
 from core.journal import Journal
+from core.letters import Mailroom
 from core.platform_settings import PlatformSettings
 from core.settings import DeliverySettings
 from core.store.base import Put, Store
@@ -208,7 +210,7 @@ class Accounts:
 
     def breaker_view(self, name: PlatformName) -> BreakerView:
         """The breaker of an account."""
-        return breaker_view(name, self.get(name), mark(self._clock))
+        return breaker_view(BREAKER_OWNER, str(name), self.get(name).breaker, mark(self._clock), self._settings)
 
     async def reset_breaker(self, name: str, reason: str, actor: Actor) -> BreakerView:
         """Close it and let it decide by itself."""
@@ -222,14 +224,25 @@ class Accounts:
         """End a hold."""
         account = self._existing(name)
         if account.breaker.mode is not BreakerMode.HELD:
-            raise ConflictError(
-                f"nobody holds the breaker of {name}",
-                key="mode",
-                expected=BreakerMode.HELD.value,
-                found=account.breaker.mode.value,
-                fix="reset it to close it",
-            )
+            raise not_held(name, account.breaker)
         return await self.reset_breaker(name, "released", actor)
+
+    async def disable_breaker(self, name: str, reason: str, actor: Actor) -> BreakerView:
+        """Let everything through until it is reset."""
+        return await self._order(name, lambda breaker, now: disabled(breaker, now, self._settings, reason), actor)
+
+    async def probe_breaker(self, name: str, actor: Actor) -> BreakerView:
+        """End its open time now, and what the far side asked for."""
+        account = self._existing(name)
+        opened = half_opened(account.breaker, self._clock.monotonic(), self._settings)
+        if opened is None:
+            raise not_to_probe(name, account.breaker)
+        hold = account.lift()
+        try:
+            return await self._order(name, lambda _breaker, _now: opened, actor)
+        except StoreError:
+            account.hold = account.hold or hold
+            raise
 
     async def lift_hold(self, command: LiftHold, actor: Actor) -> OutboxView:
         """Send again although the far side asked to wait."""

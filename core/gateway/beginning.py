@@ -11,11 +11,12 @@ from core.api.sessions import ChatKind, MessageState, SessionView, Voice
 from core.api.transcripts import EntryKind, EntryView
 from core.clock import Clock, mark
 from core.gateway.lane import Live, Waiting
-from core.gateway.ports import Agents, MailTransaction, RunBegun, RunBook
+from core.gateway.ports import Agents, RunBegun, RunBook
 from core.gateway.session import Guard, begun
 from core.gateway.unanswered import MAILBOX
 from core.ids import IdSource
 from core.lease import acquired
+from core.letters import MailTransaction
 from core.pages import Pages
 
 

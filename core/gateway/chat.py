@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from core.api.base import AgentName, PlatformName
 from core.api.jobs import AddJob
+from core.api.relay_tasks import SendRelay
 from core.clock import Clock
 from core.gateway.asks import Asks
 from core.gateway.branching import Branching
@@ -11,6 +12,7 @@ from core.gateway.chat_models import ChatModels
 from core.gateway.command import Facility, Found, resolved
 from core.gateway.command_facts import FactCommands
 from core.gateway.command_ports import Call, Facade, PutIn
+from core.gateway.command_relay import RelayCommands
 from core.gateway.command_rule import Restart, RuleCommands
 from core.gateway.command_talk import TalkCommands
 from core.gateway.command_work import Rights, WorkCommands
@@ -110,8 +112,16 @@ class Chat:
             clock=clock,
         )
         rule = RuleCommands(facade=facade, homes=self.homes, clock=clock, restart=lambda: self.restart)
+        relay = RelayCommands(facade)
         self.commands = ChatCommands(
-            handlers={**facts.handlers, **work.handlers, **talk.handlers, **rule.handlers, **decisions.handlers},
+            handlers={
+                **facts.handlers,
+                **work.handlers,
+                **talk.handlers,
+                **rule.handlers,
+                **relay.handlers,
+                **decisions.handlers,
+            },
             decisions=decisions,
             asks=self.asks,
             replies=replies,
@@ -139,6 +149,8 @@ class Chat:
         found: set[Facility] = set()
         if AddJob in self._facade.words:
             found.add(Facility.JOBS)
+        if SendRelay in self._facade.words:
+            found.add(Facility.RELAY)
         if self.restart is not None:
             found.add(Facility.RESTART)
         return frozenset(found)

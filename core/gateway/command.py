@@ -35,6 +35,7 @@ class Facility(StrEnum):
     """What a command cannot do without; where it is missing, the command is not offered."""
 
     JOBS = "jobs"
+    RELAY = "relay"
     RESTART = "restart"
 
 
@@ -145,6 +146,14 @@ TABLE: tuple[Command, ...] = (
         topic=Topic.RUN,
         takes_text=True,
         text="have it done beside this conversation; the result comes here",
+    ),
+    Command(
+        name="relay",
+        arguments="[NAME text]",
+        topic=Topic.RUN,
+        takes_text=True,
+        needs=Facility.RELAY,
+        text="send a message to a bot elsewhere, whose answer comes here; alone: the bots that this chat reaches",
     ),
     Command(
         name="agents",

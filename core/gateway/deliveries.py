@@ -44,10 +44,10 @@ from core.gateway.outgoing import Outgoing
 from core.gateway.parts import parts_of
 from core.gateway.platform import Limits, Outbound, PlatformErrorKind
 from core.gateway.platforms import Platforms
-from core.gateway.ports import GiveUp, Letter, Mailroom, MailTransaction, Owner, TooEarly, TryAgain
 from core.gateway.sent_ids import Listener, SentIds
 from core.ids import IdSource
 from core.journal import Journal
+from core.letters import GiveUp, Letter, Mailroom, MailTransaction, Owner, TooEarly, TryAgain
 from core.settings import DeliverySettings
 from core.store.base import Put, Store
 from core.supervisor import Supervisor

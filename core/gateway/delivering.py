@@ -18,12 +18,13 @@ from core.gateway.lanes import Lanes
 from core.gateway.mirroring import Mirroring
 from core.gateway.outgoing import Outgoing
 from core.gateway.platforms import Platforms
-from core.gateway.ports import Agents, Mailroom
+from core.gateway.ports import Agents
 from core.gateway.sending import Sending
 from core.gateway.typing_signs import TypingSigns
 from core.handlers import CommandHandlers, QueryHandlers
 from core.ids import IdSource
 from core.journal import Journal
+from core.letters import Mailroom
 from core.settings import Settings
 from core.store.base import Store
 from core.supervisor import Supervisor

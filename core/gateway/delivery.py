@@ -15,7 +15,7 @@ from core.api.mail import DeadReason, MailState
 from core.api.mailboxes import MailboxPolicy
 from core.backoff import delay_s
 from core.gateway.platform import Outbound, PlatformErrorKind
-from core.gateway.ports import Letter
+from core.letters import Letter
 from core.settings import DeliverySettings
 
 OUTBOX = "outbox."

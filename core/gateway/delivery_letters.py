@@ -10,7 +10,7 @@ from core.api.errors import NotFound
 from core.api.mail import MailState
 from core.gateway.delivery import OUTBOX
 from core.gateway.platform import Outbound
-from core.gateway.ports import Letter, Mailroom
+from core.letters import Letter, Mailroom
 
 _outbounds = msgspec.msgpack.Decoder(Outbound)
 

@@ -23,10 +23,10 @@ from core.gateway.delivery import OUTBOX, delivery_view, stepped
 from core.gateway.delivery_letters import DeliveryLetters, find_outbound, outbound_of
 from core.gateway.listing import check_limit
 from core.gateway.platform import Outbound
-from core.gateway.ports import Letter, Mailroom
 from core.gateway.sent_ids import SentIds
 from core.handlers import CommandHandlers, QueryHandlers
 from core.journal import Journal
+from core.letters import Letter, Mailroom
 
 _LIST_LIMIT = 1000
 

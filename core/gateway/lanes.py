@@ -18,10 +18,10 @@ from core.gateway import rows
 from core.gateway.epochs import summed_up
 from core.gateway.history import History, find_new_summary, find_summary, read_history
 from core.gateway.lane import Lane, Live, Waiting, has_failed, rebased_view
-from core.gateway.ports import Mailroom, MailTransaction
 from core.gateway.session import Guard
 from core.gateway.unanswered import MAILBOX
 from core.journal import Journal
+from core.letters import Mailroom, MailTransaction
 from core.pages import Pages
 from core.store.base import MUST_NOT_EXIST, Put, Store
 from core.tokens import tokens_of

@@ -14,8 +14,8 @@ from core.gateway.access import Roll
 from core.gateway.look_alike import skeleton
 from core.gateway.pairing import InviteRow, PairingRow, pairing_id
 from core.gateway.platform import Outbound
-from core.gateway.ports import MailTransaction
 from core.journal import Journal
+from core.letters import MailTransaction
 from core.store.base import Put, Row, Store
 from core.waits import breathe
 

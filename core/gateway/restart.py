@@ -16,13 +16,14 @@ from core.clock import Clock, mark
 from core.gateway import rows
 from core.gateway.lane import Lane, Waiting
 from core.gateway.lanes import Lanes
-from core.gateway.ports import Agents, Letter, Mailroom, RunBook, RunClosed
+from core.gateway.ports import Agents, RunBook, RunClosed
 from core.gateway.revivals import Revivals
 from core.gateway.session import Guard, ended, may_begin, put_first
 from core.gateway.turns import Turns
 from core.gateway.unanswered import MAILBOX, STOPPED, policy, session_of, waiting_in
 from core.ids import IdSource
 from core.lease import acquired, execution, reconcile
+from core.letters import Letter, Mailroom
 from core.store.base import Put, Store
 
 _PAGE = 100

@@ -10,10 +10,10 @@ from core.api.sessions import MessageQueued, SessionView
 from core.clock import Clock
 from core.gateway.epochs import begun_anew
 from core.gateway.lanes import Lanes
-from core.gateway.ports import Letter, Mailroom, Owner
 from core.gateway.session import put_last
 from core.gateway.turns import Turns
 from core.gateway.unanswered import MAILBOX, session_of, waiting_in
+from core.letters import Letter, Mailroom, Owner
 from core.supervisor import Supervisor
 
 _STORE_RETRY_S = 1.0

@@ -17,10 +17,10 @@ from core.gateway.mirroring import Mirroring
 from core.gateway.outgoing import Outgoing
 from core.gateway.platform import Limits, Outbound, OutboundFile
 from core.gateway.platforms import Platforms
-from core.gateway.ports import Mailroom
 from core.gateway.source import session_id, source_of
 from core.gateway.target import Account, Explicit, formatted, parsed, resolved
 from core.handlers import CommandHandlers, QueryHandlers
+from core.letters import Mailroom
 from core.platform_settings import ChatSettings, PlatformSettings
 from core.store.base import MUST_NOT_EXIST, Put
 from core.supervisor import Supervisor

@@ -19,11 +19,12 @@ from core.gateway.lane import Lane, Live, Waiting, places
 from core.gateway.lanes import Lanes
 from core.gateway.outcome import outbound_text, outcome
 from core.gateway.platform import Limits, Outbound
-from core.gateway.ports import Agents, MailTransaction, RunBook, RunClosed
+from core.gateway.ports import Agents, RunBook, RunClosed
 from core.gateway.reports import Reports
 from core.gateway.session import Guard, GuardState, ended, may_begin, turn_size, whole_at
 from core.gateway.unanswered import MAILBOX
 from core.ids import IdSource
+from core.letters import MailTransaction
 from core.pages import Pages
 from core.store.base import Put
 from core.supervisor import Supervisor

@@ -7,7 +7,7 @@ from core.api.mailboxes import MailboxPolicy
 from core.api.sessions import MessageState, MessageView
 from core.clock import Clock, rebased
 from core.gateway.lane import Waiting
-from core.gateway.ports import Letter
+from core.letters import Letter
 
 MAILBOX = "sessions"
 """Its name; the ordering key of each letter is the id of its session."""

@@ -18,7 +18,6 @@ from core.mailbox.workers import Counted, Floor, Plan
 from core.supervisor import Supervisor
 
 MOST_CONCURRENT = 10_000
-_SERVICE = "mail heartbeats"
 _CANCEL_GRACE_S = 1.0
 
 
@@ -39,7 +38,7 @@ class Consumers:
 
     max_concurrent_deliveries: handlers at a time over all consumers. random: gives numbers in
     [0, 1). on_alarm(group, why): a group was restarted too often and stopped.
-    on_breaker(name, breaker): the breaker of a consumer changed its state.
+    on_breaker(name, breaker): the breaker of a consumer changed its state. service: name of what watches its leases.
     """
 
     def __init__(
@@ -51,6 +50,7 @@ class Consumers:
         on_alarm: Callable[[str, str], None],
         on_breaker: Callable[[str, Breaker], None] = lambda _name, _breaker: None,
         max_concurrent_deliveries: int = 100,
+        service: str = "mail heartbeats",
     ) -> None:
         _check("max_concurrent_deliveries", max_concurrent_deliveries)
         self._clock = clock
@@ -58,6 +58,7 @@ class Consumers:
         self._random = random
         self._on_alarm = on_alarm
         self._on_breaker = on_breaker
+        self._service = service
         self._floor = Floor(clock, Slots(max_concurrent_deliveries), Heartbeats(clock))
         self._trees: dict[str, Tree] = {}
         self._seats: dict[str, tuple[Seat, Tree]] = {}
@@ -117,7 +118,7 @@ class Consumers:
             seat.fuse = Fuse(breaker, self._clock, self._random, lambda now: self._changed(seat, now), breaker_before)
         if not self._is_beating:
             self._is_beating = True
-            self._supervisor.start(_SERVICE, self._floor.heartbeats.run)
+            self._supervisor.start(self._service, self._floor.heartbeats.run)
         self._floor.slots.join(name)
         self._seats[name] = (seat, tree)
         tree.add(seat, place.restart)
@@ -162,6 +163,10 @@ class Consumers:
 
     # -- seen
 
+    def has(self, name: str) -> bool:
+        """Whether there is a consumer of that name."""
+        return name in self._seats
+
     def stats(self) -> tuple[ConsumerStats, ...]:
         """All consumers, in the order in which they were attached."""
         return tuple(_stats(seat, tree) for seat, tree in self._seats.values())
@@ -185,7 +190,7 @@ class Consumers:
         report = await self._drain([seat for seat, _ in self._seats.values()], deadline_s)
         if self._is_beating:
             self._is_beating = False
-            await self._supervisor.stop_service(_SERVICE)
+            await self._supervisor.stop_service(self._service)
         return report
 
     async def _drain(self, seats: list[Seat], deadline_s: float) -> StopReport:

@@ -1,1 +1,4 @@
-"""The bot-to-bot relay. Nothing is here yet; the gateway and the agents stand without it."""
+"""Messages from bot to bot: bound to chats, kept in a ledger, sent through breakers, taken once each.
+
+It knows neither platforms nor agents nor mailboxes; what it needs of them stands in ports.py and core.letters.
+"""

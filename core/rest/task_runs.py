@@ -7,9 +7,9 @@ import msgspec
 from core.api.base import RunId
 from core.api.streams import GetInteraction, Interaction, StreamBatch
 from core.api.tasks import CancelRun, GetRun, RunDetail, RunPage, SendInput, Snapshot, TaskReceipt
+from core.http.leaving import while_there
 from core.rest.agents import Reason
 from core.rest.decoding import Nothing
-from core.rest.leaving import while_there
 from core.rest.route import CALLER, Asked, Reply, Route
 from core.rest.task_words import (
     NAMES,

@@ -14,9 +14,9 @@ from core.api.tasks import (
     TaskReceipt,
     UnarchiveTask,
 )
+from core.http.leaving import while_there
 from core.rest.agents import Reason
 from core.rest.decoding import Nothing
-from core.rest.leaving import while_there
 from core.rest.route import CALLER, Asked, Reply, Route
 from core.rest.task_words import (
     NAMES,

@@ -15,8 +15,8 @@ from core.api.tasks import ANSWER_LIMIT, GetTask, TaskDetail
 from core.api.transcripts import EntryKind, ReadTranscript
 from core.clock import Clock
 from core.http.asgi import Receive, Send, chunk, start
+from core.http.leaving import while_there
 from core.http.refusal import one_line
-from core.rest.leaving import while_there
 from core.rest.v1_events import RunTeller
 from core.rest.v1_status import of_task, run_status, status_of
 from core.rest.v1_words import OVER, RunEvent, RunStatus, run_id_of

@@ -17,7 +17,7 @@ from tests.support.tree import ROOT
 
 PLACES = ("overview", "sessions", "session", "approvals", "deliveries", "platforms", "events")
 PLACES += ("mailboxes", "mailbox", "mail", "dead", "grants", "agents", "agent", "tasks", "task")
-PLACES += ("hooks", "cron", "pairing", "access", "why")
+PLACES += ("hooks", "cron", "pairing", "access", "why", "outboxes", "relay", "relayed")
 
 
 def test_every_command_has_exactly_one_action_with_a_shell_form() -> None:

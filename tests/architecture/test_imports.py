@@ -8,7 +8,7 @@ import pytest
 from tests.support.tree import ROOT
 
 SCREEN = {"textual", "rich"}
-SERVER = {"starlette", "uvicorn", "httpx", "websockets", "h11", "anyio"}
+SERVER = {"starlette", "uvicorn", "httpx", "httpcore", "websockets", "h11", "anyio"}
 STORE = {"apsw", "sqlite3", "yaml"}
 
 

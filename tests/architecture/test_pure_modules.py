@@ -27,6 +27,15 @@ SHELLS = {
     "core/agents/tasks/register.py": "holds the lock of each task",
     "core/agents/tools/sandbox.py": "runs the processes; what keeps them in is planned by sandbox_plan",
     "core/gateway/platform.py": "a protocol that names a folder",
+    "core/relay/a2a_app.py": "waits for the end of tasks and writes streams, within its deadlines",
+    "core/relay/a2a_exchange.py": "reads a stream within its deadlines",
+    "core/relay/calling.py": "has adapters keep their deadlines",
+    "core/relay/ledger.py": "keeps changes of one message apart, and waits for the store",
+    "core/relay/mailing.py": "makes one mailbox at a time",
+    "core/relay/sending.py": "waits for calls, which others may cut off",
+    "core/relay/inbound.py": "finishes what a peer has begun, also when it hangs up, and wakes who follows a message",
+    "core/relay/web.py": "has the library loaded in a thread, with the first call",
+    "core/relay/pausing.py": "stores the pause, and waits for that",
     "core/mailbox/admission.py": "a key that is being stored holds the future that ends with it",
     "core/mailbox/maillog.py": "the one log, which writes",
     "core/mailbox/office.py": "holds the event that says that all stored mail is in",
@@ -45,6 +54,7 @@ PURE_OF_CORE = (
     "core/settings.py",
     "core/limiter.py",
     "core/breaker.py",
+    "core/breaker_view.py",
 )
 
 

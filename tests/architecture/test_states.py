@@ -16,6 +16,7 @@ from core.api.outboxes import OutboxState
 from core.api.pairings import InviteState, PairingState
 from core.api.platforms import PlatformState
 from core.api.profiles import PoolState
+from core.api.relay_tasks import RelayState
 from core.api.runs import CompactionState, RunnerState
 from core.api.sessions import SessionState
 from core.api.streams import InteractionState
@@ -25,7 +26,7 @@ from tests.support.tree import ROOT, python_files
 SHOWN = (SessionState, ApprovalState, PlatformState, DeliveryState, MailboxState, MailState)
 SHOWN += (TaskState, RunState, AttemptState, PoolState, RunnerState, CompactionState, InteractionState)
 SHOWN += (HookState, JobState, JobRunState)
-SHOWN += (PairingState, InviteState, OutboxState, BreakerState)
+SHOWN += (PairingState, InviteState, OutboxState, BreakerState, RelayState)
 
 
 @pytest.mark.parametrize("states", SHOWN)

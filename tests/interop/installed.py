@@ -48,14 +48,16 @@ def sealed(folder: Path, sources: tuple[Path, ...], more: str, make: Callable[[P
 
 def python_clients(folder: Path) -> Path:
     """An environment with clients of our HTTP API, and with the SDK of ACP; its folder of programs."""
-    requirements = HERE / "requirements.txt"
-    sealed(folder, (requirements,), sys.version, lambda _: _make_environment(folder, requirements))
-    return folder / "bin"
+    return python_environment(folder, HERE / "requirements.txt")
 
 
 def python_agents(folder: Path) -> Path:
     """An environment with agents of PyPI and a Node.js; its folder of programs."""
-    requirements = HERE / "requirements-agents.txt"
+    return python_environment(folder, HERE / "requirements-agents.txt")
+
+
+def python_environment(folder: Path, requirements: Path) -> Path:
+    """An environment with what a file of requirements names; its folder of programs."""
     sealed(folder, (requirements,), sys.version, lambda _: _make_environment(folder, requirements))
     return folder / "bin"
 

@@ -16,6 +16,7 @@ from core.breaker import (
     admitted,
     disabled,
     fresh,
+    half_opened,
     held_open,
     refreshed,
     reset,
@@ -26,7 +27,14 @@ from core.breaker_settings import BreakerSettings
 from tests.support.breaker_oracle import BreakerOracle
 
 WORDS = {Refusal.OPEN: "open", Refusal.PROBING: "probing", Refusal.HELD: "held"}
-ORDERS = {"reset": reset, "held": held_open, "disabled": disabled}
+
+
+def probed(breaker: Breaker, now: float, settings: BreakerSettings, _reason: str) -> Breaker:
+    """An operator ends the open time, if there is one."""
+    return half_opened(breaker, now, settings) or refreshed(breaker, now, settings)
+
+
+ORDERS = {"reset": reset, "held": held_open, "disabled": disabled, "probe": probed}
 # An eighth of a second is exact in binary, so no comparison hangs on a rounding.
 TICK_MS = 125
 
@@ -49,11 +57,12 @@ CASES: list[tuple[int, dict[str, int]]] = [
     (20_000, {"failures": 3, "probes": 3, "probe_deadline_ms": 10_000}),
     (20_000, {"failures": 2, "open_ms": 4_000, "growth": 2, "cap_ms": 30_000, "calm_ms": 20_000}),
     (20_000, {"failures": 2, "interval_ms": 6_000, "open_ms": 3_000, "probes": 2}),
+    (20_000, {"failures": 1, "open_ms": 2_000, "growth": 2, "calm_ms": 500, "flap_count": 4, "flap_ms": 90_000}),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("steps", "rules"), CASES, ids=["plain", "probes", "growing", "interval"])
-def test_a_hundred_thousand_operations_agree_with_the_documented_rules(steps: int, rules: dict[str, int]) -> None:
+@pytest.mark.parametrize(("steps", "rules"), CASES, ids=["plain", "probes", "growing", "interval", "flapping"])
+def test_over_a_hundred_thousand_operations_agree_with_the_documented_rules(steps: int, rules: dict[str, int]) -> None:
     """Answers, state, generation, all five counts, the end of the open time and refusals, after each operation."""
     lot = random.Random(20_260_806)
     oracle = BreakerOracle(**rules)
@@ -66,6 +75,8 @@ def test_a_hundred_thousand_operations_agree_with_the_documented_rules(steps: in
         growth=float(oracle.growth),
         open_cap_s=oracle.cap_ms / 1000,
         calm_s=oracle.calm_ms / 1000,
+        flap_count=oracle.flap_count,
+        flap_window_s=oracle.flap_ms / 1000,
     )
     breaker = fresh(0.0, settings)
     out: list[tuple[Ticket, tuple[int, int]]] = []
@@ -93,7 +104,7 @@ def test_a_hundred_thousand_operations_agree_with_the_documented_rules(steps: in
             order = lot.choice(list(ORDERS))
             breaker = ORDERS[order](breaker, now, settings, "fuzz")
             oracle.order(order)
-            if order != "reset":
+            if order in {"held", "disabled"}:
                 breaker = reset(breaker, now, settings, "fuzz") if lot.random() < 0.5 else breaker
                 oracle.order("reset") if breaker.mode == "automatic" else None
         else:

@@ -16,9 +16,9 @@ from core.api.session_queue import DropMessage
 from core.api.sessions import InterruptSession, MessageSteered, Mode, ResetSession
 from core.api.transcripts import EntryKind, ReadTranscript
 from core.gateway.lane import Waiting
-from core.gateway.ports import Letter
 from core.gateway.session import GuardState
 from core.gateway.unanswered import MAILBOX
+from core.letters import Letter
 from core.store.memory import MemoryStore
 from tests.support.clocks import FakeClock
 from tests.support.fake_agents import FakeAgents, FakeRun

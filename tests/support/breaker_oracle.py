@@ -16,6 +16,8 @@ class BreakerOracle:
         self.growth = rules.get("growth", 1)
         self.cap_ms = rules.get("cap_ms", 300_000)
         self.calm_ms = rules.get("calm_ms", 300_000)
+        self.flap_count = rules.get("flap_count", 3)
+        self.flap_ms = rules.get("flap_ms", 600_000)
         self.now = rules.get("now", 0)
         self.word = "closed"
         self.age = 1
@@ -26,6 +28,7 @@ class BreakerOracle:
         self.refusals = 0
         self.openings = 0
         self.closed_at = self.now
+        self.trips: list[int] = []
         self.forced = ""
 
     def look(self) -> None:
@@ -80,16 +83,25 @@ class BreakerOracle:
             if self.word == "half_open":
                 self._open(again=True)
             elif self.tally[4] >= self.failures_allowed and self.forced == "":
-                self._open(again=self.openings > 0 and self.now - self.closed_at <= self.calm_ms)
+                self.trips.append(self.now)
+                recent = [at for at in self.trips if self.now - at <= self.flap_ms]
+                is_soon = self.now - self.closed_at <= self.calm_ms or len(recent) >= self.flap_count
+                self._open(again=self.openings > 0 and is_soon)
 
     def order(self, what: str) -> None:
-        """An operator's order: reset, held or disabled."""
+        """An operator's order: reset, held, disabled or probe."""
+        if what == "probe":
+            self.look()
+            if self.word == "open" and self.end is not None:
+                self._become("half_open")
+            return
         self._become("open" if what == "held" else "closed")
         self.forced = "" if what == "reset" else what
         if self.word == "closed":
             self.closed_at = self.now
         if what == "reset":
             self.openings = 0
+            self.trips = []
 
     def _open(self, *, again: bool) -> None:
         self.openings = self.openings + 1 if again else 1

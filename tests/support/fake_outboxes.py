@@ -122,6 +122,15 @@ class FakeOutboxes:
                 mode, state = BreakerMode.HELD, BreakerState.OPEN
                 why = f"held by an operator: {command.reason}"
                 view = self._changed(command.name, state=OutboxState.BROKEN, breaker=state, breaker_mode=mode, why=why)
+            case breakers.DisableBreaker():
+                mode, state = BreakerMode.DISABLED, BreakerState.CLOSED
+                view = self._changed(
+                    command.name, state=OutboxState.SENDING, breaker=state, breaker_mode=mode, next_try=None, why=""
+                )
+            case breakers.ProbeBreaker():
+                view = self._changed(
+                    command.name, state=OutboxState.PROBING, breaker=BreakerState.HALF_OPEN, next_try=None
+                )
             case breakers.ReleaseBreaker() | breakers.ResetBreaker():
                 mode, state = BreakerMode.AUTOMATIC, BreakerState.CLOSED
                 view = self._changed(

@@ -32,6 +32,7 @@ from tests.support.fake_automation import FakeAutomation
 from tests.support.fake_mail import FakeMail
 from tests.support.fake_outboxes import FakeOutboxes
 from tests.support.fake_pairings import FakePairings
+from tests.support.fake_relay import FakeRelay
 from tests.support.fake_work import FakeWork
 from tests.support.views import NOW, config, drain, health, platform, profile
 
@@ -56,6 +57,7 @@ class FakeState:
         desk: FakePairings | None = None,
         automation: FakeAutomation | None = None,
         outboxes: FakeOutboxes | None = None,
+        relay: FakeRelay | None = None,
         health_view: HealthView | None = None,
         config_view: ConfigView | None = None,
     ) -> None:
@@ -75,6 +77,7 @@ class FakeState:
         self.desk = desk or FakePairings()
         self.automation = automation or FakeAutomation()
         self.outboxes = outboxes or FakeOutboxes()
+        self.relay = relay or FakeRelay()
         self.live_text: dict[SessionId, str] = {}
         self.kept_after = Seq(0)
 
@@ -90,6 +93,7 @@ class FakeState:
         self.desk.keep(event)
         self.automation.keep(event)
         self.outboxes.keep(event)
+        self.relay.keep(event)
         if isinstance(event, session_orders.QueueChanged):
             others = [item for item in self.messages if item.session_id != event.session.id]
             self.messages = [*others, *event.messages]
@@ -171,7 +175,7 @@ class FakeState:
             case _:
                 found = self.mail.answer(query, self.seq) or self.work.answer(query, self.seq)
                 found = found or self.desk.answer(query, self.seq) or self.automation.answer(query, self.seq)
-                found = found or self.outboxes.answer(query, self.seq)
+                found = found or self.outboxes.answer(query, self.seq) or self.relay.answer(query, self.seq)
                 if found is None:
                     raise InvalidInput(f"no handler for {type(query).__name__}", field="query")
                 return found

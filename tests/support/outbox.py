@@ -258,6 +258,39 @@ class FullStore(MemoryStore):
         return super().submit(batch)
 
 
+class SlowStore(MemoryStore):
+    """A store that writes, and says so only when it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held: list[tuple[asyncio.Future[Committed], asyncio.Future[Committed]]] | None = None
+
+    def hold_up(self) -> None:
+        """Nobody is told any more."""
+        self._held = []
+
+    def go_on(self) -> None:
+        """Tell everybody, in their order."""
+        held, self._held = self._held or [], None
+        for done, told in held:
+            told.set_result(done.result())
+
+    def give_up(self) -> None:
+        """Tell everybody that it did not work."""
+        held, self._held = self._held or [], None
+        for _, told in held:
+            told.set_exception(StoreError("the disk is full", cause="full"))
+
+    def submit(self, batch: Batch) -> asyncio.Future[Committed]:
+        """Write, and keep it back."""
+        done = super().submit(batch)
+        if self._held is None:
+            return done
+        told: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        self._held.append((done, told))
+        return told
+
+
 def busy(retry_after_s: float | None = None) -> PlatformError:
     """A platform that wants to be asked later; when it says when, about this chat alone."""
     return PlatformError(

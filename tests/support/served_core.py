@@ -32,13 +32,15 @@ class ServedCore:
             stderr=asyncio.subprocess.PIPE,
         )
         assert self.process.stderr is not None
+        said: list[str] = []
         async with asyncio.timeout(30):
             while line := await self.process.stderr.readline():
+                said.append(line.decode(errors="replace"))
                 if found := re.search(rb"http://127\.0\.0\.1:\d+", line):
                     self.url = found.group().decode()
                     break
             else:
-                pytest.fail("the core ended before it was ready")
+                pytest.fail("the core ended before it was ready: " + "".join(said[-20:]))
         self.drain = asyncio.get_running_loop().create_task(self.process.stderr.read())
         self.up.set()
 

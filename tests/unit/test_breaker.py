@@ -20,6 +20,7 @@ from core.breaker import (
     admitted,
     disabled,
     fresh,
+    half_opened,
     held_open,
     is_flapping,
     next_probe_s,
@@ -264,6 +265,42 @@ def test_flapping_is_opening_often_with_recoveries_between() -> None:
         bench.trip()
     assert is_flapping(bench.breaker, bench.now, PLAIN)
     assert not is_flapping(bench.breaker, bench.now + 600.0, PLAIN)
+
+
+def test_one_that_flaps_is_left_alone_longer_and_longer() -> None:
+    """Also when it was well for longer than would make an opening a first one; one that is calm begins afresh."""
+    bench = Bench(BreakerSettings(growth=2.0, calm_s=60.0, flap_window_s=600.0))
+    lengths: list[float | None] = []
+    for _ in range(4):
+        bench.trip()
+        lengths.append(next_probe_s(bench.breaker, bench.now))
+        bench.to_probe()
+        bench.succeed()
+        bench.now += 61.0
+    assert lengths == [30.0, 30.0, 60.0, 120.0]
+    assert bench.breaker.trip_count == 4
+    bench.now += 600.0
+    bench.trip()
+    assert (next_probe_s(bench.breaker, bench.now), bench.breaker.trip_count) == (30.0, 5)
+
+
+def test_an_operator_ends_the_open_time_of_one_that_decides_by_itself() -> None:
+    """One probe may go then; one that is closed, held or tries already has no open time to end."""
+    bench = Bench(BreakerSettings(probe_deadline_s=60.0))
+    assert half_opened(bench.breaker, bench.now, bench.settings) is None
+    bench.trip()
+    opened = half_opened(bench.breaker, bench.now, bench.settings)
+    assert opened is not None
+    bench.breaker = opened
+    assert bench.at == (HALF_OPEN, 3, Counts())
+    assert bench.breaker.transitions[-1].cause == "an operator asked for a probe"
+    bench.now += 5.0
+    bench.ticket()
+    assert bench.ask() is Refusal.PROBING
+    assert bench.breaker.probing[0].began == bench.now
+    assert half_opened(bench.breaker, bench.now, bench.settings) is None
+    held = held_open(bench.breaker, bench.now, bench.settings, "ana: moving")
+    assert half_opened(held, bench.now, bench.settings) is None
 
 
 def test_it_survives_a_restart_with_its_countdown() -> None:

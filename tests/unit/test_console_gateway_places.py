@@ -13,6 +13,7 @@ from console.outbox_facts import outbox_facts
 from console.screens.base import OrderGate
 from console.screens.help import help_fields
 from core.api.base import SYSTEM, Actor, ActorKind, Event, Record, Seq
+from core.api.breakers import BreakerState, DisableBreaker, ProbeBreaker
 from core.api.deliveries import DeliveryState
 from core.api.hooks import HooksLoaded, HookState
 from core.api.jobs import JobChanged, JobRunState
@@ -76,6 +77,32 @@ async def test_outboxes_can_be_narrowed_and_opened() -> None:
         assert "enter open" in seen.text
         await seen.press("slash", *"matrix", "enter")
         assert "1 of 2" in seen.text
+
+
+async def test_the_breaker_of_an_outbox_is_tried_and_switched_off() -> None:
+    """Each says what it does first; one that lets messages through needs no trial, one that is off none again."""
+    broken = an_outbox("local", breaker=BreakerState.OPEN, state=OutboxState.BROKEN, error="refused")
+    hermes = FakeHermes(outboxes=FakeOutboxes([broken]))
+    async with desk(hermes) as seen:
+        await seen.press(*typed("outboxes"))
+        seen.app.do_action("breaker.probe")
+        await seen.settle()
+        assert "as one try" in seen.text
+        assert "refused" in seen.text
+        await seen.press("right", "enter")
+        seen.app.do_action("breaker.probe")
+        await seen.settle()
+        assert "lets messages through" in seen.text
+        seen.app.do_action("breaker.disable")
+        await seen.settle()
+        await seen.press("shift+tab", "shift+tab", *"drill", "tab", *"local", "enter")
+        seen.app.do_action("breaker.disable")
+        await seen.settle()
+        assert "it is off already" in seen.text
+    assert hermes.commands == [
+        ProbeBreaker(owner="outbox", name="local"),
+        DisableBreaker(owner="outbox", name="local", reason="drill"),
+    ]
 
 
 @pytest.mark.parametrize("place", ["pairing", "outboxes", "hooks", "cron", "config", "audit", "platforms"])

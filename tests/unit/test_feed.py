@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
 from console import feed as feed_module
 from console.feed import Feed, LineState
 from console.mirror import Mirror
-from core.api.base import RunId, SessionId
+from core.api.base import RunId, Seq, SessionId
+from core.api.bindings import ListBindings
 from core.api.deliveries import ListDeliveries
-from core.api.errors import NotFound, Unavailable
+from core.api.errors import NotFound, StoreError, Unavailable
+from core.api.relay_targets import RelayPause, RelayPaused
 from core.api.runs import Phase
 from core.api.sessions import ListSessions, MessageQueued, RunOutput, SessionOpened
 from tests.support.fake_hermes import FakeHermes, entry, message, session
+from tests.support.fake_relay import FakeRelay
 from tests.support.views import NOW
 
 
@@ -172,3 +175,39 @@ async def test_the_stream_begins_before_the_pages_are_asked_for(hermes: FakeHerm
         hermes.emit(MessageQueued(session=session("bo", version=7), message=message()))
         await pump.live()
         await pump.until(lambda: pump.mirror.sessions["local:dm:bo"].version == 7)
+
+
+async def test_what_still_runs_in_a_pause_of_the_relay_is_asked_for_again(hermes: FakeHermes):
+    """No event tells it; nothing is asked while the relay goes on."""
+    async with Pump(hermes, health_period_s=0.001) as pump:
+        await pump.live()
+        hermes.relay.pause = RelayPause(version=2, is_paused=True, sending=3)
+        hermes.emit(RelayPaused(pause=hermes.relay.pause))
+        await pump.until(lambda: pump.mirror.work.relay.is_paused)
+        hermes.relay.pause = RelayPause(version=2, is_paused=True, sending=0)
+        await pump.until(lambda: pump.mirror.work.relay.pause == hermes.relay.pause)
+
+
+async def test_a_relay_that_cannot_be_read_leaves_all_else_where_it_is(hermes: FakeHermes):
+    """And is asked again until it can be."""
+    relay = BrokenRelay()
+    hermes.relay = relay
+    async with Pump(hermes, health_period_s=0.001) as pump:
+        await pump.live()
+        assert set(pump.mirror.sessions) == {"local:dm:ana", "local:dm:bo"}
+        assert "the rows are damaged" in pump.mirror.work.relay.error
+        relay.is_broken = False
+        await pump.until(lambda: pump.mirror.work.relay.is_known)
+        assert pump.mirror.work.relay.error == ""
+
+
+class BrokenRelay(FakeRelay):
+    """One whose rows cannot be read."""
+
+    is_broken = True
+
+    def answer(self, query: Any, seq: Seq) -> Any:
+        """The error, for what it is asked first."""
+        if self.is_broken and isinstance(query, ListBindings):
+            raise StoreError("the rows are damaged", path="/x", cause="corrupt", fix="restore a copy")
+        return super().answer(query, seq)

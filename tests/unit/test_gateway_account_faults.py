@@ -5,12 +5,13 @@ import math
 import msgspec
 import pytest
 
-from core.api.base import DeliveryId, PlatformName, SessionId
+from core.api.base import DeliveryId, Mark, PlatformName, SessionId
 from core.api.breakers import BreakerChanged, BreakerState
 from core.api.deliveries import DeliveryDied, DeliveryRetrying, DeliverySent, RetryDelivery
 from core.api.errors import StoreError
 from core.api.outboxes import LiftHold, OutboxFreed, OutboxHeld, OutboxState
 from core.api.platforms import PlatformConnected
+from core.gateway.account import Hold
 from core.gateway.platform import Inbox, PlatformError, PlatformErrorKind
 from core.store.memory import MemoryStore
 from tests.support.clocks import FakeClock
@@ -264,3 +265,22 @@ async def test_what_fails_over_a_connection_that_is_gone_is_no_failure_of_the_ne
         await built.until(DeliverySent, 3)
         assert built.accounts.breaker_view(LOCAL).state is BreakerState.CLOSED
         assert [event for event in await built.events() if isinstance(event, BreakerChanged)] == []
+
+
+async def test_a_trial_that_cannot_be_stored_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the breaker nor the wait that the far side asked for."""
+    store = FullStore()
+    async with outbox(monkeypatch, store=store, breaker_failures=1) as built:
+        built.fake().faults.append(down())
+        await built.answer("one")
+        await built.until(BreakerChanged)
+        account = built.accounts.get(LOCAL)
+        hold = account.hold = Hold(Mark(built.clock.now() + 600.0, built.clock.monotonic() + 600.0), "busy")
+        store.is_full = True
+        with pytest.raises(StoreError):
+            await built.accounts.probe_breaker(LOCAL, OPERATOR)
+        assert account.hold == hold
+        assert built.accounts.breaker_view(LOCAL).state is BreakerState.OPEN
+        store.is_full = False
+        assert (await built.accounts.probe_breaker(LOCAL, OPERATOR)).state is BreakerState.HALF_OPEN
+        assert account.hold is None

@@ -220,6 +220,40 @@ async def test_an_operator_can_hold_an_account_and_release_it(monkeypatch: pytes
             await built.accounts.reset_breaker("nobody", "", OPERATOR)
 
 
+async def test_an_operator_can_have_an_account_tried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The open time and the wait that the far side asked for are over; one that is well needs no trial."""
+    async with outbox(monkeypatch, max_attempts=3, breaker_failures=2, base_s=1.0, cap_s=1.0) as built:
+        built.fake().faults.extend([down(), down()])
+        await built.answer("one", chat="1")
+        await built.answer("two", chat="2")
+        (opened,) = await built.until(BreakerChanged)
+        assert opened.breaker.trip_count == 1
+        await built.clock.advance(5.0)
+        assert len(built.fake().attempts) == 2
+        probed = await built.accounts.probe_breaker(LOCAL, OPERATOR)
+        assert probed.state is BreakerState.HALF_OPEN
+        await built.until(DeliverySent, 2)
+        assert built.accounts.breaker_view(LOCAL).state is BreakerState.CLOSED
+        with pytest.raises(ConflictError):
+            await built.accounts.probe_breaker(LOCAL, OPERATOR)
+
+
+async def test_an_operator_can_disable_the_breaker_of_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays closed, whatever fails."""
+    async with outbox(monkeypatch, max_attempts=9, breaker_failures=2, base_s=1.0, cap_s=1.0) as built:
+        built.fake().faults.extend([down()] * 4)
+        await built.answer("zero")
+        await built.until(DeliveryRetrying)
+        disabled = await built.accounts.disable_breaker(LOCAL, "it must go out", OPERATOR)
+        assert (disabled.mode, disabled.state) == (BreakerMode.DISABLED, BreakerState.CLOSED)
+        for count in range(2, 5):
+            await built.clock.advance(1.1)
+            await built.until(DeliveryRetrying, count)
+        assert built.accounts.breaker_view(LOCAL).state is BreakerState.CLOSED
+        await built.clock.advance(1.1)
+        await built.until(DeliverySent)
+
+
 async def test_waits_and_breakers_outlive_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     """A core that is started again does not knock at a shut door."""
     store, clock = MemoryStore(), FakeClock()

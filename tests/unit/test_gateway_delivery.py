@@ -25,7 +25,7 @@ from core.gateway.delivery import (
     stepped,
 )
 from core.gateway.platform import FileKind, OutboundFile, PlatformErrorKind
-from core.gateway.ports import Letter
+from core.letters import Letter
 from core.settings import DeliverySettings
 from tests.support.outbox import outbound_to
 

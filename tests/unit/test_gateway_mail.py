@@ -12,8 +12,8 @@ from core.api.platforms import PlatformConnected
 from core.api.session_queue import DropMessage
 from core.api.sessions import MessageQueued, MessageSteered, Mode, ResetSession, RunEnded
 from core.api.transcripts import ReadTranscript
-from core.gateway.ports import Letter
 from core.gateway.unanswered import MAILBOX, STOPPED
+from core.letters import Letter
 from core.store.base import Batch, Committed
 from core.store.memory import MemoryStore
 from tests.support.fake_agents import FakeAgents

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.api.base import SessionId
-from core.api.breakers import HoldBreakerOpen, ReleaseBreaker, ResetBreaker
+from core.api.breakers import DisableBreaker, HoldBreakerOpen, ProbeBreaker, ReleaseBreaker, ResetBreaker
 from core.api.chats import RefreshChats
 from core.api.deliveries import SendToTarget
 from core.api.errors import Refused
@@ -86,6 +86,18 @@ def test_breakers_are_listed_held_released_and_reset(shell: Shell, hermes: FakeH
         ReleaseBreaker(owner="outbox", name="telegram"),
         ResetBreaker(owner="outbox", name="matrix", reason="back"),
     ]
+
+
+def test_breakers_are_switched_off_and_tried(shell: Shell, hermes: FakeHermes) -> None:
+    """Switching one off asks first, and says that it stays so until a reset."""
+    assert shell.run("breakers disable outbox telegram").code == Refused("").exit_code
+    assert "until a reset" in shell.run("breakers disable outbox telegram --yes --reason drill").out
+    assert "half-open" in shell.run("breakers probe outbox matrix").out
+    assert hermes.commands == [
+        DisableBreaker(owner="outbox", name="telegram", reason="drill"),
+        ProbeBreaker(owner="outbox", name="matrix"),
+    ]
+    assert shell.run("breakers probe outbox nobody").code == 4
 
 
 def test_the_directory_of_chats_is_printed_and_refreshed(shell: Shell, hermes: FakeHermes) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from core.gateway.adapters.web import TooLargeError, WebClient, file_pieces, retry_after_s
+from core.gateway.adapters.web import TooLargeError, WebClient, file_pieces
 from core.gateway.platform import PlatformError, PlatformErrorKind
+from core.retry_after import retry_after_s
 from core.secrets import Secret
 from tests.support.clocks import FakeClock
 

@@ -7,9 +7,10 @@ import pytest
 
 from core.gateway.adapters.rate import Bucket
 from core.gateway.adapters.recent import Recent
-from core.gateway.adapters.signature import is_signed, is_timely, signature
+from core.gateway.adapters.signature import is_signed, signature
 from core.gateway.adapters.template import MissingField, Template
 from core.secrets import Secret
+from core.timely import is_timely
 
 BODY = {"a": {"b": [{"c": "x"}]}, "n": 5, "f": 1.5, "t": True, "z": None, "l": [1, "two"], "{a}": "brace"}
 

@@ -16,6 +16,7 @@ from core.agents.chat.rounds import Message, Rounds
 from core.agents.endpoints import check_address, shown_address
 from core.agents.runner import Decision, Runner, RunnerContext, TurnRequest, unready
 from core.agents.tools.letters import Letters
+from core.agents.tools.relays import BotLetters
 from core.agents.tools.tools import Tools
 from core.agents.turn_waits import TurnWaits
 from core.api.base import AgentName
@@ -159,6 +160,9 @@ class OpenaiRunner:
             limit_s=settings.tool_limit_s,
             memory=request.memory,
             letters=None if context.courier is None else Letters(context.courier, request),
+            bot_letters=None
+            if context.bots is None
+            else BotLetters(context.bots, request, limit_s=min(settings.tool_limit_s, settings.stall_limit_s)),
         )
 
         def ask(messages: Sequence[Message], answer: Answer) -> AsyncGenerator[RunReport, None]:

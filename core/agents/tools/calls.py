@@ -13,10 +13,12 @@ from core.api.runs import ToolKind
 
 ARGUMENT_LIMIT = 262_144
 LOOP_LIMIT = 10
-EXEC, READ, WRITE, SEND = "exec", "read", "write", "send"
+EXEC, READ, WRITE, SEND, RELAY = "exec", "read", "write", "send", "relay"
 _COMMAND_LIMIT = 32_768
 _PATH_LIMIT = 4_096
 _PLACE_LIMIT = 2_048
+_NAME_LIMIT = 64
+_WAIT_LIMIT_S = 600
 _TITLE_LIMIT = 120
 _QUOTED_LIMIT = 200
 _WORD_LIMIT = 50
@@ -58,15 +60,23 @@ class SendArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     text: Annotated[str, Meta(min_length=1)]
 
 
-Arguments = ExecArguments | ReadArguments | WriteArguments | SendArguments
-Checked = TypeVar("Checked", ExecArguments, ReadArguments, WriteArguments, SendArguments)
+class RelayArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message to a bot elsewhere. to: its name. wait_s: how long its answer is waited for."""
+
+    to: Annotated[str, Meta(min_length=1, max_length=_NAME_LIMIT)]
+    text: Annotated[str, Meta(min_length=1)]
+    wait_s: Annotated[float, Meta(ge=0, le=_WAIT_LIMIT_S)] = 0.0
+
+
+Arguments = ExecArguments | ReadArguments | WriteArguments | SendArguments | RelayArguments
+Checked = TypeVar("Checked", ExecArguments, ReadArguments, WriteArguments, SendArguments, RelayArguments)
 
 
 class ToolAction(msgspec.Struct, frozen=True, kw_only=True):
     """A call that can be carried out. detail: its arguments exactly as the model wrote them; of a message its text.
 
-    target: what the policy looks at, the whole command line, the path inside the workspace, or the chat. diff: of a
-    write, "" until the file was looked at.
+    target: what the policy looks at, the whole command line, the path inside the workspace, the chat, or the bot. diff:
+    of a write, "" until the file was looked at.
     """
 
     tool: str
@@ -102,6 +112,10 @@ def tool_action(call: WantedCall, offered: Sequence[str], *, root: str = "") -> 
         letter = _checked(call, SendArguments)
         action = _action(call, letter, _unbroken("target", letter.target), ToolKind.OTHER)
         return msgspec.structs.replace(action, detail=_unbroken("text", letter.text))
+    if call.name == RELAY:
+        message = _checked(call, RelayArguments)
+        action = _action(call, message, _unbroken("to", message.to), ToolKind.OTHER)
+        return msgspec.structs.replace(action, detail=_unbroken("text", message.text))
     change = _checked(call, WriteArguments)
     return _action(call, change, _inside(change.path, root), ToolKind.EDIT)
 

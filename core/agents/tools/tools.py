@@ -1,4 +1,4 @@
-"""The core's own tools, as a model is offered them, and how they are carried out: exec, read, write, send."""
+"""The core's own tools, as a model is offered them, and how they are carried out."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,11 @@ from core.agents.tools import workspaces
 from core.agents.tools.calls import (
     EXEC,
     READ,
+    RELAY,
     SEND,
     WRITE,
     ExecArguments,
+    RelayArguments,
     SendArguments,
     ToolAction,
     WantedCall,
@@ -27,6 +29,7 @@ from core.agents.tools.calls import (
 )
 from core.agents.tools.letters import Letter, Letters
 from core.agents.tools.output import shortened
+from core.agents.tools.relays import BotLetter, BotLetters
 from core.agents.tools.workspaces import Edit
 from core.api.errors import HermesError, Refused
 from core.api.policies import ExecutionPolicy, WorkspaceAccess
@@ -45,17 +48,19 @@ class ToolOutcome(msgspec.Struct, frozen=True):
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A call that was checked as far as that is possible before anybody allows it. edit: what a write would change.
 
-    letter: what would be sent, and where.
+    letter: what would be sent, and where; bot_letter: the same to a bot.
     """
 
     action: ToolAction
     edit: Edit | None = None
     letter: Letter | None = None
+    bot_letter: BotLetter | None = None
 
 
 class Tools:
     """The tools of one turn. home: of the core; names: which are offered; limit_s: longest time of a tool process.
-    memory: what the agent remembers, None for nothing. letters: sends messages to chats, None for nobody who can.
+    memory: what the agent remembers, None for nothing. letters: sends messages to chats, None for nobody who can;
+    bot_letters: the same to bots.
 
     Where the workspace leads is looked at in each call: it may have become a link to what the core keeps.
     """
@@ -71,8 +76,10 @@ class Tools:
         limit_s: float,
         memory: MemoryTools | None = None,
         letters: Letters | None = None,
+        bot_letters: BotLetters | None = None,
     ) -> None:
         self._letters = letters
+        self._bot_letters = bot_letters
         self._memory = memory
         self._remembers = {} if memory is None else {tool.name: tool for tool in memory.tools}
         self._host = host
@@ -80,14 +87,18 @@ class Tools:
         self._workspace = workspace
         self._policy = policy
         self._limit_s = limit_s
-        known = (EXEC, READ, WRITE) if letters is None else (EXEC, READ, WRITE, SEND)
-        self._own = tuple(name for name in known if name in names)
+        missing = {SEND: letters is None, RELAY: bot_letters is None}
+        self._own = tuple(name for name in (*_SCHEMAS, RELAY) if name in names and not missing.get(name))
         self.names = (*self._own, *self._remembers)
 
     def schemas(self) -> list[Mapping[str, Any]]:
         """What the model is told of them."""
         told = [_function(tool.name, tool.text, tool.parameters) for tool in self._remembers.values()]
-        return [*(_SCHEMAS[name] for name in self._own), *told]
+        own = (
+            _relay_schema(self._bot_letters) if name == RELAY and self._bot_letters else _SCHEMAS[name]
+            for name in self._own
+        )
+        return [*own, *told]
 
     def is_memory(self, name: str) -> bool:
         """Whether a call only reads or changes what the agent remembers, which needs nobody's leave."""
@@ -111,6 +122,9 @@ class Tools:
         if isinstance(action.arguments, SendArguments) and self._letters is not None:
             found, letter = self._letters.prepared(action, action.arguments, call.id)
             return Prepared(action=found, letter=letter)
+        if isinstance(action.arguments, RelayArguments) and self._bot_letters is not None:
+            found, bot_letter = self._bot_letters.prepared(action, action.arguments, call.id)
+            return Prepared(action=found, bot_letter=bot_letter)
         if isinstance(action.arguments, ExecArguments):
             why = self._host.refusal(self._policy)
             if why:
@@ -136,6 +150,8 @@ class Tools:
             return outcome_of(found)
         if prepared.letter is not None and self._letters is not None:
             return ToolOutcome(await self._letters.send(prepared.letter, prepared.action.target))
+        if prepared.bot_letter is not None and self._bot_letters is not None:
+            return ToolOutcome(await self._bot_letters.send(prepared.bot_letter))
         return await asyncio.to_thread(self._filed, prepared)
 
     def _filed(self, prepared: Prepared) -> ToolOutcome:
@@ -198,6 +214,27 @@ def _function(name: str, about: str, parameters: Mapping[str, Any]) -> Mapping[s
     return {"type": "function", "function": {"name": name, "description": about, "parameters": parameters}}
 
 
+def _relay_schema(letters: BotLetters) -> Mapping[str, Any]:
+    """Of the tool `relay`, with the bots that can be reached now."""
+    names = letters.names
+    shown = ", ".join(names[:_BOTS_SHOWN]) + (" and others" if len(names) > _BOTS_SHOWN else "")
+    return _schema(
+        RELAY,
+        "Send a message to another bot. With wait_s you get its answer at once if it comes in time; else it comes into "
+        "this conversation later, as a message of that bot. It may have to be approved first.",
+        {
+            "to": {"type": "string", "description": f"The bot: {shown}." if names else "The bot; none can be reached."},
+            "text": {"type": "string", "description": "The whole message."},
+            "wait_s": {
+                "type": "number",
+                "description": f"How long to wait for the answer in seconds, {letters.limit_s:g} at most.",
+            },
+        },
+        ["to", "text"],
+    )
+
+
+_BOTS_SHOWN = 100
 _PATH = {"type": "string", "description": "Path relative to the workspace, such as notes/today.txt."}
 _SCHEMAS = {
     EXEC: _schema(

@@ -7,7 +7,6 @@ import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from contextlib import aclosing
-from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -18,13 +17,13 @@ import msgspec
 
 from core.clock import Clock
 from core.gateway.platform import PlatformError, PlatformErrorKind
+from core.retry_after import LONGEST_WAIT_S, retry_after_s
 from core.secrets import Secret
 
 DEADLINE_S = 30.0
 CONNECT_S = 10.0
 ANSWER_LIMIT_BYTES = 4 * 1024 * 1024
 PIECE_BYTES = 65_536
-LONGEST_WAIT_S = 86_400.0
 
 _WORDS_LIMIT = 200
 _KINDS = {
@@ -273,18 +272,6 @@ def kind_of(status: int) -> PlatformErrorKind:
     if kind is None:
         kind = PlatformErrorKind.RETRY_AFTER if status >= 500 else PlatformErrorKind.REFUSED  # noqa: PLR2004
     return kind
-
-
-def retry_after_s(text: str, now: float) -> float | None:
-    """Seconds that a header Retry-After asks for: a number or a date, at most a day; None when it is neither."""
-    text = text.strip()
-    if text.isascii() and text.replace(".", "", 1).isdigit():
-        return min(float(text[:12]), LONGEST_WAIT_S)
-    try:
-        at = parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return min(max(0.0, at - now), LONGEST_WAIT_S)
 
 
 async def file_pieces(path: str, size_bytes: int) -> AsyncGenerator[bytes, None]:

@@ -16,7 +16,6 @@ from core.gateway.adapters.signature import (
     SIGNATURE_HEADER,
     TIMESTAMP_HEADER,
     is_signed,
-    is_timely,
 )
 from core.gateway.adapters.template import MissingField, Template
 from core.gateway.adapters.webhook_replies import Replies
@@ -34,6 +33,7 @@ from core.http.asgi import App, Receive, Scope, Send, header, read_body, respond
 from core.http.refusal import HttpRefusal, retry_after
 from core.platform_settings import WebhookRoute, WebhookSettings
 from core.secrets import Secret
+from core.timely import is_timely
 
 PREFIX = "/webhooks"
 _DELIVERY = re.compile(r"[!-~]{1,256}")
