@@ -22,6 +22,7 @@ import httpx
 from bench.report import Figure, median, percentile
 from core.api.base import SYSTEM, Record
 from core.api.bindings import AddBinding, Bot
+from core.api.breakers import BreakerState, BreakerView
 from core.api.relay_tasks import RelayEnded, SendRelay
 from core.breaker_book import BreakerBook
 from core.clock import SystemClock
@@ -41,6 +42,7 @@ TARGETS, HOLES = 1_000, 100
 _NETWORKS = ("127.0.0.0/8",)
 _TEXT = "Is anything wrong with the last change? " * 5
 _CHECKS = 100_000
+_FAILURES = RelaySettings().breaker_failures
 
 
 class Relay:
@@ -168,10 +170,13 @@ async def bare_per_s(port: int, count: int) -> float:
         return await _at_once(send, count)
 
 
-async def healthy_p99_s(port: int, hole: int, *, healthy: int, holes: int, seconds: float, per_s: float) -> float:
+async def healthy_p99_s(
+    port: int, hole: int, *, healthy: int, holes: int, seconds: float, per_s: float, are_known: bool = False
+) -> float:
     """The 99th percentile of messages to the healthy that are sent at an even pace.
 
-    holes: further targets that take a connection and never answer; each is sent as many messages.
+    holes: further targets that take a connection and never answer; each is sent as many messages. are_known: they have
+    been for a while, so that their breakers are open; if not, that is found out meanwhile.
     """
     urls = [f"http://127.1.{number // 250}.{number % 250 + 1}:{port}" for number in range(healthy)]
     urls += [f"http://127.2.0.{number + 1}:{hole}" for number in range(holes)]
@@ -179,6 +184,11 @@ async def healthy_p99_s(port: int, hole: int, *, healthy: int, holes: int, secon
     async with _relay(urls, attempt_limit_s=2.0) as (relay, names), asyncio.TaskGroup() as group:
         for first in range(0, healthy, SENDERS):
             await asyncio.gather(*(relay.send(name) for name in names[first : min(first + SENDERS, healthy)]))
+        waiting = [group.create_task(relay.send(name)) for name in names[healthy:] * (_FAILURES if are_known else 0)]
+        while waiting and not all(  # noqa: ASYNC110 - it is before what is measured
+            view.state is BreakerState.OPEN for view in _breakers(relay, hole)
+        ):
+            await asyncio.sleep(0.1)
 
         # What stands now is the same in both; to look through it again is no work of a message.
         gc.collect()
@@ -190,7 +200,6 @@ async def healthy_p99_s(port: int, hole: int, *, healthy: int, holes: int, secon
             taken.append(time.perf_counter() - began)
 
         healthy_ones: list[asyncio.Task[None]] = []
-        waiting: list[asyncio.Task[None]] = []
         began, count, to_holes = time.perf_counter(), 0, 0.0
         while (now := time.perf_counter()) - began < seconds:
             for _ in range(int((now - began) * per_s) - count):
@@ -205,6 +214,10 @@ async def healthy_p99_s(port: int, hole: int, *, healthy: int, holes: int, secon
         for task in waiting:
             task.cancel()
     return percentile(taken, 0.99)
+
+
+def _breakers(relay: Relay, port: int) -> list[BreakerView]:
+    return [view for view in relay.side.targets.breakers.breaker_views() if view.name.endswith(f":{port}")]
 
 
 async def check_us() -> float:
@@ -229,6 +242,7 @@ def measure(*, is_short: bool) -> list[Figure]:
     bare: list[float] = []
     alone: list[float] = []
     beside: list[float] = []
+    known: list[float] = []
     with _far() as (port, hole):
         for number in range(pairs):
             for is_ours in (False, True) if number % 2 else (True, False):
@@ -236,21 +250,27 @@ def measure(*, is_short: bool) -> list[Figure]:
                 one = relayed_per_s(port, count) if is_ours else bare_per_s(port, count)
                 (relayed if is_ours else bare).append(asyncio.run(one))
         for number in range(pairs):
-            for dead in (0, holes) if number % 2 else (holes, 0):
+            rounds = [(alone, 0, False), (known, holes, True), (beside, holes, False)]
+            for taken, dead, are_known in rounds if number % 2 else reversed(rounds):
                 gc.collect()
-                one = healthy_p99_s(port, hole, healthy=healthy, holes=dead, seconds=seconds, per_s=per_s)
-                (beside if dead else alone).append(asyncio.run(one))
+                one = healthy_p99_s(
+                    port, hole, healthy=healthy, holes=dead, seconds=seconds, per_s=per_s, are_known=are_known
+                )
+                taken.append(asyncio.run(one))
                 gc.unfreeze()
     checked = asyncio.run(check_us())
     what = f"{SENDERS} senders at once"
     ratio = median([ours / theirs for ours, theirs in zip(relayed, bare, strict=True)])
-    slower = median([with_holes / without for without, with_holes in zip(alone, beside, strict=True)])
+    slower = median([with_holes / without for without, with_holes in zip(alone, known, strict=True)])
+    at_first = median([with_holes / without for without, with_holes in zip(alone, beside, strict=True)])
     return [
         Figure(f"relay, {what}: stored, sent, stored", median(relayed), "/s", note="loopback, no agent"),
         Figure(f"bare httpx loop, {what}", median(bare), "/s", note="the same documents"),
         Figure("relay / bare loop", ratio, "x", target=0.5, at_most=False, note="in turn"),
         Figure(f"{healthy} targets: p99 alone", median(alone) * 1000, "ms", note=f"{per_s:g} messages/s"),
-        Figure(f"the same beside {holes} black holes", median(beside) * 1000, "ms"),
+        Figure(f"the same beside {holes} black holes", median(known) * 1000, "ms", note="their breakers are open"),
         Figure("beside / alone of the relay", slower, "x", target=1.2, note="in turn"),
+        Figure("the same while they are found out", median(beside) * 1000, "ms", note="each is tried and tried again"),
+        Figure("beside / alone at first", at_first, "x", target=1.2, note="in turn"),
         Figure("check of a breaker", checked, "us", target=2.0),
     ]
