@@ -43,55 +43,23 @@ class OutboxActs(ActGroup[GroupHost]):
     def reasons(self) -> dict[str, Callable[[Target], str]]:
         """Why an action can do nothing; "" when it can."""
         return {
-            "outbox.lift": self._not_held,
-            "breaker.reset": self._nothing_to_reset,
-            "breaker.hold": self._cannot_hold,
-            "breaker.release": self._not_held_by_us,
-            "breaker.disable": self._cannot_disable,
-            "breaker.probe": self._cannot_probe,
+            "outbox.lift": self._of_outbox(_not_held),
+            "breaker.reset": self._of_outbox(_nothing_to_reset),
+            "breaker.hold": self._of_outbox(_cannot_hold),
+            "breaker.release": self._of_outbox(_not_held_by_us),
+            "breaker.disable": self._of_outbox(_cannot_disable),
+            "breaker.probe": self._of_outbox(_cannot_probe),
         }
 
     def _outbox(self, target: Target) -> OutboxView | None:
         return self._host.mirror.work.outboxes.outboxes.get(target.platform)
 
-    def _not_held(self, target: Target) -> str:
-        view = self._outbox(target)
-        if view is None:
-            return "no outbox is under the cursor"
-        return "" if view.state is OutboxState.HELD else "nobody asked it to wait"
+    def _of_outbox(self, why_not: Callable[[OutboxView], str]) -> Callable[[Target], str]:
+        def reason(target: Target) -> str:
+            view = self._outbox(target)
+            return "no outbox is under the cursor" if view is None else why_not(view)
 
-    def _nothing_to_reset(self, target: Target) -> str:
-        view = self._outbox(target)
-        if view is None:
-            return "no outbox is under the cursor"
-        is_well = view.breaker is BreakerState.CLOSED and view.breaker_mode is BreakerMode.AUTOMATIC
-        return "its breaker is closed" if is_well else ""
-
-    def _cannot_hold(self, target: Target) -> str:
-        view = self._outbox(target)
-        if view is None:
-            return "no outbox is under the cursor"
-        return "it is held already" if view.breaker_mode is BreakerMode.HELD else ""
-
-    def _not_held_by_us(self, target: Target) -> str:
-        view = self._outbox(target)
-        if view is None:
-            return "no outbox is under the cursor"
-        return "" if view.breaker_mode is BreakerMode.HELD else "nobody holds it"
-
-    def _cannot_disable(self, target: Target) -> str:
-        view = self._outbox(target)
-        if view is None:
-            return "no outbox is under the cursor"
-        return "it is off already" if view.breaker_mode is BreakerMode.DISABLED else ""
-
-    def _cannot_probe(self, target: Target) -> str:
-        view = self._outbox(target)
-        if view is None:
-            return "no outbox is under the cursor"
-        if view.breaker_mode is BreakerMode.HELD:
-            return "it is held: release it first"
-        return "" if view.breaker is BreakerState.OPEN else "its breaker lets messages through"
+        return reason
 
     async def _lift(self, target: Target, _action: Action) -> None:
         from console.widgets.confirm import ConfirmScreen
@@ -184,3 +152,30 @@ class OutboxActs(ActGroup[GroupHost]):
         if choice is not None:
             command = SendToTarget(target=choice.target, text=choice.text)
             await self._host.order(command, receipts.on_its_way)
+
+
+def _not_held(view: OutboxView) -> str:
+    return "" if view.state is OutboxState.HELD else "nobody asked it to wait"
+
+
+def _nothing_to_reset(view: OutboxView) -> str:
+    is_well = view.breaker is BreakerState.CLOSED and view.breaker_mode is BreakerMode.AUTOMATIC
+    return "its breaker is closed" if is_well else ""
+
+
+def _cannot_hold(view: OutboxView) -> str:
+    return "it is held already" if view.breaker_mode is BreakerMode.HELD else ""
+
+
+def _not_held_by_us(view: OutboxView) -> str:
+    return "" if view.breaker_mode is BreakerMode.HELD else "nobody holds it"
+
+
+def _cannot_disable(view: OutboxView) -> str:
+    return "it is off already" if view.breaker_mode is BreakerMode.DISABLED else ""
+
+
+def _cannot_probe(view: OutboxView) -> str:
+    if view.breaker_mode is BreakerMode.HELD:
+        return "it is held: release it first"
+    return "" if view.breaker is BreakerState.OPEN else "its breaker lets messages through"
